@@ -5,19 +5,30 @@ Import them as `from engine._fast import pdu`; HELIOGRAPH_PURE=1 selects the twi
 Batch in, batch out: no sockets, no settings, no clock.
 """
 
+import importlib
 import os
 from typing import TYPE_CHECKING
 
 PURE = os.environ.get("HELIOGRAPH_PURE", "") not in ("", "0")
 
-MODULES = ("copyformat", "lines", "msisdn", "pdu", "receipts", "recent", "tally", "text", "window")
-
 if TYPE_CHECKING:
     from engine._fast import copyformat, lines, msisdn, pdu, receipts, recent, tally, text, window
-else:
-    import importlib
 
-    for _name in MODULES:
+__all__ = [
+    "PURE",
+    "copyformat",
+    "lines",
+    "msisdn",
+    "pdu",
+    "receipts",
+    "recent",
+    "tally",
+    "text",
+    "window",
+]
+
+if not TYPE_CHECKING:
+    for _name in __all__[1:]:
         try:
             globals()[_name] = importlib.import_module(f"{__name__}.{'pure.' if PURE else ''}{_name}")
         except ModuleNotFoundError as error:
@@ -27,5 +38,3 @@ else:
                 f"{error.name} is not built: run `make build`, or set HELIOGRAPH_PURE=1 for the slow twins",
                 name=error.name,
             ) from error
-
-__all__ = ["PURE", *MODULES]

@@ -1,0 +1,522 @@
+"""deliver_sm and data_sm as delivery receipts in C. The twin in `pure` says what each dialect means."""
+
+from cpython cimport array
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from libc.stdlib cimport free, malloc
+from libc.string cimport memchr, memcpy
+
+from engine._fast.arrays cimport int16s, int32s, int64s, int8s, uint32s
+
+from array import array as new_array
+
+from engine._fast.columns import ReceiptBatch
+
+cdef enum:
+    RECEIPT = 0
+    MO = 1
+    INTERMEDIATE = 2
+    OTHER_ACK = 3
+
+    DATA_SM = 0x103
+    TLV_RECEIPTED_MESSAGE_ID = 0x001E
+    TLV_NETWORK_ERROR_CODE = 0x0423
+    TLV_MESSAGE_PAYLOAD = 0x0424
+    TLV_MESSAGE_STATE = 0x0427
+
+    UNKNOWN_STATE = 255
+    ERROR_LENGTH = 6
+    NUMBER_LENGTH = 18
+
+    KEY_NONE = 0
+    KEY_ID = 1
+    KEY_STAT = 2
+    KEY_ERR = 3
+    KEY_TEXT = 4
+    KEY_DONE = 5
+    KEY_OTHER = 6  # submit date, sub, dlvrd: known, not needed
+
+
+cdef struct Span:
+    const unsigned char* at
+    int length
+    bint set
+
+
+cdef struct Body:
+    Span source
+    Span message
+    int esm_class
+    int data_coding
+    Span receipted_id
+    Span error_code
+    Span payload
+    Span state
+
+
+cdef struct Row:
+    int kind
+    Span identity
+    int state
+    int verdict
+    char[ERROR_LENGTH] error
+    int error_length
+    long long done_s
+
+
+cdef struct Name:
+    const char* spelling
+    int value
+
+
+cdef Name[24] STATES
+STATES = [
+    Name(b"delivrd", 2), Name(b"undeliv", 5), Name(b"acceptd", 6), Name(b"enroute", 1), Name(b"expired", 3),
+    Name(b"rejectd", 8), Name(b"unknown", 7), Name(b"deleted", 4), Name(b"delivered", 2), Name(b"deliverd", 2),
+    Name(b"dlvrd", 2), Name(b"schedul", 0), Name(b"scheduled", 0), Name(b"en_route", 1), Name(b"expird", 3),
+    Name(b"deletd", 4), Name(b"undeliverable", 5), Name(b"undelivered", 5), Name(b"undelivrd", 5),
+    Name(b"failed", 5), Name(b"accepted", 6), Name(b"rejected", 8), Name(b"skipped", 9), Name(NULL, 0),
+]
+
+cdef Name[13] KEYS
+KEYS = [
+    Name(b"id", KEY_ID), Name(b"stat", KEY_STAT), Name(b"err", KEY_ERR), Name(b"text", KEY_TEXT),
+    Name(b"donedate", KEY_DONE), Name(b"done date", KEY_DONE), Name(b"done_date", KEY_DONE),
+    Name(b"submitdate", KEY_OTHER), Name(b"submit date", KEY_OTHER), Name(b"submit_date", KEY_OTHER),
+    Name(b"sub", KEY_OTHER), Name(b"dlvrd", KEY_OTHER), Name(NULL, 0),
+]
+
+
+cdef inline unsigned char _lower(unsigned char octet) noexcept nogil:
+    return octet | 0x20 if 65 <= octet <= 90 else octet
+
+
+cdef inline bint _is_space(unsigned char octet) noexcept nogil:
+    return octet == 32 or octet == 9 or octet == 13 or octet == 10 or octet == 0
+
+
+cdef inline bint _is_digit(unsigned char octet) noexcept nogil:
+    return 48 <= octet <= 57
+
+
+cdef bint _all_digits(const unsigned char* text, int length) noexcept nogil:
+    cdef int i
+    for i in range(length):
+        if not _is_digit(text[i]):
+            return False
+    return length > 0
+
+
+cdef inline long long _integer(const unsigned char* digits, int length) noexcept nogil:
+    cdef long long value = 0
+    cdef int i
+    for i in range(length):
+        value = value * 10 + (digits[i] - 48)
+    return value
+
+
+cdef inline unsigned int _uint32(const unsigned char* at) noexcept nogil:
+    return <unsigned int> at[0] << 24 | <unsigned int> at[1] << 16 | <unsigned int> at[2] << 8 | at[3]
+
+
+cdef inline Span _span(const unsigned char* at, int length) noexcept nogil:
+    cdef Span span
+    span.at, span.length, span.set = at, length, True
+    return span
+
+
+cdef inline Span _nothing() noexcept nogil:
+    cdef Span span
+    span.at, span.length, span.set = NULL, 0, False
+    return span
+
+
+cdef inline int _c_string(const unsigned char* pdu, int at, int size, Span* value) noexcept nogil:
+    """Position after the terminator, -1 where there is none."""
+    if at >= size:
+        return -1
+    cdef const void* close = memchr(pdu + at, 0, size - at)
+    if close == NULL:
+        return -1
+    value[0] = _span(pdu + at, <int> (<const unsigned char*> close - pdu) - at)
+    return at + value.length + 1
+
+
+cdef bint _body(const unsigned char* pdu, int size, unsigned int command, Body* body) noexcept nogil:
+    """False where the mandatory part is malformed. A cut-off TLV ends the list."""
+    cdef Span skipped
+    cdef int at
+    cdef int tag
+    cdef int length
+    body.message = body.receipted_id = body.error_code = body.payload = body.state = _nothing()
+    at = _c_string(pdu, 16, size, &skipped)  # service_type
+    if at < 0:
+        return False
+    at = _c_string(pdu, at + 2, size, &body.source)
+    if at < 0:
+        return False
+    at = _c_string(pdu, at + 2, size, &skipped)  # destination_addr
+    if at < 0 or at >= size:
+        return False
+    body.esm_class = pdu[at]
+    if command == DATA_SM:
+        if at + 2 >= size:
+            return False
+        body.data_coding = pdu[at + 2]
+        at += 3
+    else:
+        at = _c_string(pdu, at + 3, size, &skipped)  # schedule_delivery_time
+        if at < 0:
+            return False
+        at = _c_string(pdu, at, size, &skipped)  # validity_period
+        if at < 0 or at + 4 >= size:
+            return False
+        body.data_coding = pdu[at + 2]
+        length = pdu[at + 4]
+        at += 5
+        if at + length > size:
+            return False
+        body.message = _span(pdu + at, length)
+        at += length
+    while at + 4 <= size:
+        tag = pdu[at] << 8 | pdu[at + 1]
+        length = pdu[at + 2] << 8 | pdu[at + 3]
+        at += 4
+        if at + length > size:
+            break
+        if tag == TLV_RECEIPTED_MESSAGE_ID and not body.receipted_id.set:
+            body.receipted_id = _span(pdu + at, length)
+        elif tag == TLV_MESSAGE_STATE and not body.state.set:
+            body.state = _span(pdu + at, length)
+        elif tag == TLV_MESSAGE_PAYLOAD and not body.payload.set:
+            body.payload = _span(pdu + at, length)
+        elif tag == TLV_NETWORK_ERROR_CODE and not body.error_code.set:
+            body.error_code = _span(pdu + at, length)
+        at += length
+    return True
+
+
+cdef Span _plain(const Body* body, unsigned char* narrow) noexcept nogil:
+    """The message without its user data header; UCS-2 goes to `narrow`, with ? outside ASCII."""
+    cdef Span message = body.message if body.message.length else body.payload
+    cdef const unsigned char* at = message.at
+    cdef int header
+    cdef int i
+    cdef bint little
+    if body.esm_class & 0x40 and message.length:
+        header = at[0] + 1
+        if header > message.length:
+            header = message.length
+        message = _span(at + header, message.length - header)
+        at = message.at
+    if message.length == 0:
+        return message
+    if not (
+        (body.data_coding & 0x0C) == 0x08
+        or at[0] == 0
+        or (message.length > 1 and ((at[0] == 0xFE and at[1] == 0xFF) or (at[0] == 0xFF and at[1] == 0xFE)))
+    ):
+        return message
+    if message.length < 2:
+        return _nothing()
+    little = (at[0] == 0xFF and at[1] == 0xFE) or (at[0] != 0 and at[1] == 0)
+    if (at[0] == 0xFE and at[1] == 0xFF) or (at[0] == 0xFF and at[1] == 0xFE):
+        message = _span(at + 2, message.length - 2)
+        at = message.at
+    for i in range(message.length // 2):
+        if little:
+            narrow[i] = at[2 * i] if at[2 * i + 1] == 0 and at[2 * i] < 0x80 else 0x3F
+        else:
+            narrow[i] = at[2 * i + 1] if at[2 * i] == 0 and at[2 * i + 1] < 0x80 else 0x3F
+    return _span(narrow, message.length // 2)
+
+
+cdef int _key(const unsigned char* text, int at, int length, int* value_at) noexcept nogil:
+    """The key that stands here with its colon, and where its value begins."""
+    cdef const Name* key = &KEYS[0]
+    cdef int i
+    cdef unsigned char lead
+    if at >= length:
+        return KEY_NONE
+    lead = _lower(text[at])
+    while key.spelling != NULL:
+        if <unsigned char> key.spelling[0] == lead:
+            i = 1
+            while key.spelling[i] and at + i < length and _lower(text[at + i]) == <unsigned char> key.spelling[i]:
+                i += 1
+            if key.spelling[i] == 0:
+                i += at
+                while i < length and text[i] == 32:
+                    i += 1
+                if i < length and text[i] == 58:
+                    value_at[0] = i + 1
+                    return key.value
+        key += 1
+    return KEY_NONE
+
+
+cdef void _fields(Span message, Span* found) noexcept nogil:
+    """The first value of each key up to `text:`; found is indexed by KEY_*."""
+    cdef const unsigned char* text = message.at
+    cdef int length = message.length
+    cdef int at = 0
+    cdef int value_at = 0
+    cdef int ignored = 0
+    cdef int key
+    cdef int begin
+    while at < length:
+        if _is_space(text[at]):
+            at += 1
+            continue
+        key = _key(text, at, length, &value_at)
+        if key == KEY_TEXT:
+            return
+        if key:
+            at = value_at
+            while at < length and _is_space(text[at]):
+                at += 1
+            if _key(text, at, length, &ignored):
+                if not found[key].set:
+                    found[key] = _span(text + at, 0)
+                continue
+        begin = at
+        while at < length and not _is_space(text[at]):
+            at += 1
+        if key and not found[key].set:
+            found[key] = _span(text + begin, at - begin)
+
+
+cdef int _state(Span tlv, Span text) noexcept nogil:
+    cdef const Name* name = &STATES[0]
+    cdef long long number
+    cdef int i
+    if tlv.length == 1 and tlv.at[0] <= 9:
+        return tlv.at[0]
+    if _all_digits(text.at, text.length):
+        if text.length > 3:
+            return UNKNOWN_STATE
+        number = _integer(text.at, text.length)
+        return <int> number if number <= 9 else UNKNOWN_STATE
+    while name.spelling != NULL:
+        i = 0
+        while i < text.length and name.spelling[i] and _lower(text.at[i]) == <unsigned char> name.spelling[i]:
+            i += 1
+        if i == text.length and name.spelling[i] == 0:
+            return name.value
+        name += 1
+    return UNKNOWN_STATE
+
+
+cdef int _error(Span tlv, Span text, char* out) noexcept nogil:
+    cdef int length = 0
+    cdef int i
+    cdef unsigned char octet
+    cdef unsigned int code
+    for i in range(text.length if text.length < ERROR_LENGTH else ERROR_LENGTH):
+        octet = text.at[i]
+        if _is_digit(octet) or 97 <= _lower(octet) <= 122:
+            out[length] = octet
+            length += 1
+    if length or tlv.length == 0:
+        return length
+    if tlv.length == 3:
+        code = tlv.at[1] << 8 | tlv.at[2]
+        length = 3 if code < 1000 else 4 if code < 10000 else 5
+        for i in range(length - 1, -1, -1):
+            out[i] = 48 + code % 10
+            code //= 10
+        return length
+    for i in range(2 * tlv.length if tlv.length < 3 else ERROR_LENGTH):
+        octet = tlv.at[i // 2]
+        octet = octet & 0x0F if i & 1 else octet >> 4
+        out[i] = 48 + octet if octet < 10 else 87 + octet
+    return 2 * tlv.length if tlv.length < 3 else ERROR_LENGTH
+
+
+cdef long long _calendar(int year, const unsigned char* rest, bint seconds) noexcept nogil:
+    """Epoch seconds of the year with MMDDhhmm[ss], -1 where there is no such time."""
+    cdef int month = (rest[0] - 48) * 10 + rest[1] - 48
+    cdef int day = (rest[2] - 48) * 10 + rest[3] - 48
+    cdef int hour = (rest[4] - 48) * 10 + rest[5] - 48
+    cdef int minute = (rest[6] - 48) * 10 + rest[7] - 48
+    cdef int second = (rest[8] - 48) * 10 + rest[9] - 48 if seconds else 0
+    cdef int longest
+    cdef long long days
+    if month < 1 or month > 12 or day < 1 or hour > 23 or minute > 59 or second > 59:
+        return -1
+    if month == 2:
+        longest = 29 if year % 4 == 0 else 28  # 2000 to 2099
+    else:
+        longest = 30 if month == 4 or month == 6 or month == 9 or month == 11 else 31
+    if day > longest:
+        return -1
+    # Days since 1970 in the proleptic Gregorian calendar, years beginning in March.
+    if month <= 2:
+        year -= 1
+        month += 12
+    days = 365 * <long long> year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
+    return days * 86400 + hour * 3600 + minute * 60 + second
+
+
+cdef long long _date(Span text) noexcept nogil:
+    cdef const unsigned char* at = text.at
+    cdef long long found
+    cdef int year
+    if not _all_digits(at, text.length):
+        return -1
+    year = <int> _integer(at, 2) if text.length >= 2 else 0
+    if text.length == 13:
+        return _integer(at, 13) // 1000
+    if text.length == 10:
+        return _integer(at, 10) if 16 <= year <= 19 else _calendar(2000 + year, at + 2, False)
+    if text.length == 12:
+        found = _calendar(2000 + year, at + 2, True)
+        return found if found >= 0 or year != 20 else _calendar(<int> _integer(at, 4), at + 4, False)
+    if text.length == 14 and year == 20:
+        return _calendar(<int> _integer(at, 4), at + 4, True)
+    return -1
+
+
+cdef long long _number(Span source) noexcept nogil:
+    if source.length and source.at[0] == 43:
+        source = _span(source.at + 1, source.length - 1)
+    if source.length > NUMBER_LENGTH or not _all_digits(source.at, source.length):
+        return -1
+    return _integer(source.at, source.length)
+
+
+cdef void _read(const Body* body, Row* row, unsigned char* narrow) noexcept nogil:
+    cdef Span[KEY_OTHER + 1] found
+    cdef int i
+    cdef const void* close
+    cdef int message_type = body.esm_class & 0x3C
+    if message_type == 0x04:
+        row.kind = RECEIPT
+    elif message_type == 0x20:
+        row.kind = INTERMEDIATE
+    elif message_type == 0:
+        row.kind = MO
+    else:
+        return
+    for i in range(KEY_OTHER + 1):
+        found[i] = _nothing()
+    _fields(_plain(body, narrow), found)
+    row.identity = body.receipted_id
+    if row.identity.length:
+        close = memchr(row.identity.at, 0, row.identity.length)
+        if close != NULL:
+            row.identity.length = <int> (<const unsigned char*> close - row.identity.at)
+    if row.identity.length == 0:
+        row.identity = found[KEY_ID]
+    row.state = _state(body.state, found[KEY_STAT])
+    if row.kind == MO and (row.identity.length == 0 or row.state == UNKNOWN_STATE):
+        row.identity = _nothing()
+        row.state = UNKNOWN_STATE
+        return
+    row.error_length = _error(body.error_code, found[KEY_ERR], row.error)
+    row.done_s = _date(found[KEY_DONE])
+    if row.kind != INTERMEDIATE:
+        if row.state == 2:
+            row.verdict = 2
+        elif row.state in (3, 4, 5, 8, 9):
+            row.verdict = 1
+
+
+def parse(data, array.array start not None, array.array end not None):
+    """Read the PDUs data[start[i]:end[i]], each a whole deliver_sm or data_sm."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        return _parse(<const unsigned char*> view.buf, view.len, start, end)
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef _parse(const unsigned char* data, Py_ssize_t size, array.array start, array.array end):
+    cdef Py_ssize_t count = len(start)
+    cdef Py_ssize_t total = 0
+    cdef Py_ssize_t i
+    cdef int used = 0
+    cdef int errors_used = 0
+    cdef const int* first = int32s(start, count)
+    cdef const int* last
+    cdef const unsigned char* pdu
+    cdef unsigned char* narrow
+    cdef unsigned int command
+    cdef Body body
+    cdef Row row
+    if len(end) != count:
+        raise ValueError("start and end must have the same length")
+    last = int32s(end, count)
+    for i in range(count):
+        if first[i] < 0 or <Py_ssize_t> last[i] - first[i] < 16 or last[i] > size:
+            raise ValueError("a PDU lies outside the data or is shorter than its header")
+        total += last[i] - first[i]
+    if total >= 1 << 31:
+        raise ValueError("a batch holds less than 2 GiB")
+    cdef array.array sequences = array.clone(new_array("I"), count, zero=False)
+    cdef array.array commands = array.clone(new_array("I"), count, zero=False)
+    cdef array.array kinds = array.clone(new_array("b"), count, zero=False)
+    cdef array.array id_ends = array.clone(new_array("i"), count, zero=False)
+    cdef array.array numbers = array.clone(new_array("q"), count, zero=False)
+    cdef array.array verdicts = array.clone(new_array("b"), count, zero=False)
+    cdef array.array states = array.clone(new_array("h"), count, zero=False)
+    cdef array.array error_ends = array.clone(new_array("i"), count, zero=False)
+    cdef array.array dates = array.clone(new_array("q"), count, zero=False)
+    cdef unsigned int* sequence = uint32s(sequences, count)
+    cdef unsigned int* commanded = uint32s(commands, count)
+    cdef signed char* kind = int8s(kinds, count)
+    cdef int* id_end = int32s(id_ends, count)
+    cdef long long* number = int64s(numbers, count)
+    cdef signed char* verdict = int8s(verdicts, count)
+    cdef short* state = int16s(states, count)
+    cdef int* error_end = int32s(error_ends, count)
+    cdef long long* done_s = int64s(dates, count)
+    # An id is part of its PDU, so the PDUs' octets are room enough for all the ids.
+    ids = PyByteArray_FromStringAndSize(NULL, total)
+    errors = PyByteArray_FromStringAndSize(NULL, ERROR_LENGTH * count)
+    cdef char* id_out = PyByteArray_AS_STRING(ids)
+    cdef char* error_out = PyByteArray_AS_STRING(errors)
+    narrow = <unsigned char*> malloc(total + 1)
+    if narrow == NULL:
+        raise MemoryError()
+    with nogil:
+        for i in range(count):
+            pdu = data + first[i]
+            command = _uint32(pdu + 4)
+            row.kind, row.state, row.verdict, row.error_length, row.done_s = OTHER_ACK, UNKNOWN_STATE, 0, 0, -1
+            row.identity = _nothing()
+            number[i] = -1
+            if _body(pdu, last[i] - first[i], command, &body):
+                number[i] = _number(body.source)
+                _read(&body, &row, narrow)
+            sequence[i] = _uint32(pdu + 12)
+            commanded[i] = command
+            kind[i] = row.kind
+            if row.identity.length:
+                memcpy(id_out + used, row.identity.at, row.identity.length)
+                used += row.identity.length
+            id_end[i] = used
+            verdict[i] = row.verdict
+            state[i] = row.state
+            memcpy(error_out + errors_used, row.error, row.error_length)
+            errors_used += row.error_length
+            error_end[i] = errors_used
+            done_s[i] = row.done_s
+        free(narrow)
+    PyByteArray_Resize(ids, used)
+    PyByteArray_Resize(errors, errors_used)
+    return ReceiptBatch(
+        count=count,
+        sequence=sequences,
+        command=commands,
+        kind=kinds,
+        ids=ids,
+        id_end=id_ends,
+        msisdn=numbers,
+        verdict=verdicts,
+        stat=states,
+        errors=errors,
+        error_end=error_ends,
+        done_s=dates,
+    )
