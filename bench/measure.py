@@ -1,0 +1,129 @@
+"""Measuring: contenders run side by side within one run, so that the machine's mood falls on all of them."""
+
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class InvalidRun(RuntimeError):
+    """What ran did not do its job, so that its rate means nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much to do. `count` is in the scenario's own unit; None takes its default."""
+
+    repeats: int = 5
+    quick: bool = False
+    count: int | None = None
+
+    def units(self, default: int, quick: int) -> int:
+        if self.count is not None:
+            return self.count
+        return quick if self.quick else default
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    min: float
+    median: float
+    max: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(min(values), statistics.median(values), max(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One contender's turn: `units` done in `seconds` of wall-clock, with `cpu_s` of its own process."""
+
+    units: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def rate_per_s(self) -> float:
+        return self.units / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rates of each contender, and ratios of the first to each other, paired round by round."""
+
+    rates: dict[str, Spread]
+    ratios: dict[str, Spread]
+    cpu_s: float  # median of the first contender's
+
+
+Contender = Callable[[], Round]
+
+
+def timed(work: Callable[[], int]) -> Round:
+    """Times `work`, which returns the units it did."""
+    cpu_s, began = time.process_time(), time.perf_counter()
+    units = work()
+    return Round(units, time.perf_counter() - began, time.process_time() - cpu_s)
+
+
+def side_by_side(contenders: Mapping[str, Contender], repeats: int) -> Comparison:
+    """Runs all contenders `repeats` times, every other time in reverse order."""
+    if repeats < 1:
+        raise ValueError("at least one repeat")
+    names = list(contenders)
+    rounds: dict[str, list[Round]] = {name: [] for name in names}
+    for turn in range(repeats):
+        for name in names if turn % 2 == 0 else reversed(names):
+            rounds[name].append(contenders[name]())
+    ours = [one.rate_per_s for one in rounds[names[0]]]
+    theirs = {name: [one.rate_per_s for one in rounds[name]] for name in names[1:]}
+    return Comparison(
+        rates={name: Spread.of([one.rate_per_s for one in rounds[name]]) for name in names},
+        ratios={
+            f"{names[0]}/{name}": Spread.of([a / b for a, b in zip(ours, rates, strict=True)])
+            for name, rates in theirs.items()
+        },
+        cpu_s=statistics.median(one.cpu_s for one in rounds[names[0]]),
+    )
+
+
+def peak_rss_bytes(pid: int | None = None) -> int:
+    """Highest resident memory of a process so far (VmHWM); our own without a pid.
+
+    Raises ProcessLookupError for a process that is gone.
+    """
+    if pid is None:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except FileNotFoundError as error:
+        raise ProcessLookupError(f"no process {pid}") from error
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(f"process {pid} has ended")
+
+
+def machine() -> dict[str, str | int]:
+    """What the numbers were measured on; no host name."""
+    model = platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line.partition(":")[2].strip()
+            for line in cpuinfo.read_text().splitlines()
+            if "model name" in line
+        ]
+        model = models[0] if models else model
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+    }
