@@ -32,7 +32,7 @@ class CoreError(Exception):
         self.problem = problem
 
 
-class CoreUnavailable(Exception):  # noqa: N818
+class CoreUnavailable(Exception):
     """The engine is not there, or its answer is not ours: what became of a command is unknown. Try again."""
 
 

@@ -6,6 +6,7 @@ CREATE TABLE workers (                       -- one row an engine process start
     name         text NOT NULL,
     epoch        bigint NOT NULL,
     lease_until  timestamptz NOT NULL,
+    last_batch   bigint NOT NULL DEFAULT 0,  -- the writer's last commit: tells a lost answer from a lost commit
     started_at   timestamptz NOT NULL DEFAULT now(),
     stopped_at   timestamptz
 );
@@ -239,6 +240,7 @@ CREATE TABLE doubts (                        -- append-only: claimed and without
     row_no    integer NOT NULL,
     part      smallint NOT NULL,             -- 0: the whole message (nobody knows its parts any more)
     attempt   smallint NOT NULL,
+    parts     smallint NOT NULL DEFAULT 0,   -- of the message; 0 where part is 0
     reason    text NOT NULL,                 -- no_response, connection_lost, engine_restart
     doubted_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (slice_id, row_no, part, attempt)
@@ -250,7 +252,7 @@ CREATE TABLE campaign_stats (
     campaign_id  uuid NOT NULL,
     worker_id    integer NOT NULL,
     sender       text NOT NULL,
-    sent         bigint NOT NULL DEFAULT 0,  -- every part accepted by the operator
+    sent         bigint NOT NULL DEFAULT 0,  -- accepted by the operator: in flight + delivered + undelivered + no_receipt
     delivered    bigint NOT NULL DEFAULT 0,
     undelivered  bigint NOT NULL DEFAULT 0,
     no_receipt   bigint NOT NULL DEFAULT 0,

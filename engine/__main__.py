@@ -1,0 +1,119 @@
+"""`python -m engine`: one engine process. Prints one JSON line when it is ready; SIGTERM ends it cleanly."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+
+import asyncpg
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from engine import log
+from engine.core_api.certs import make
+from engine.core_api.server.app import CoreServer
+from engine.core_api.server.state import EngineState
+from engine.dispatch.dispatcher import Dispatcher
+from engine.dispatch.worker import Worker
+from engine.ledger.errors import LedgerError
+from engine.ledger.migrate import latest, migrate
+from engine.ledger.pool import open_pool
+from engine.ledger.secrets import SecretBox
+from engine.ledger.writer import LedgerWriter
+from engine.settings import EngineSettings
+
+logger = structlog.get_logger(__name__)
+
+
+class StartRefused(Exception):
+    """The engine cannot start; the message is one line for a person."""
+
+
+def main() -> None:
+    try:
+        settings = EngineSettings()
+    except (ValidationError, OSError) as error:
+        sys.exit(f"the engine's settings are wrong (heliograph config check engine): {_one_line(error)}")
+    log.configure(settings.log_level)
+    try:
+        uvloop.run(_run(settings))
+    except (StartRefused, LedgerError) as error:
+        sys.exit(str(error))
+
+
+async def _run(settings: EngineSettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = _listen(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make(settings.certs_dir, [settings.core_api_host])
+    dsn = settings.ledger_dsn.get_secret_value()
+    try:
+        await migrate(dsn)
+        pool = await open_pool(dsn)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise StartRefused(f"the ledger's database does not answer: {_one_line(error)}") from error
+    secrets = SecretBox(settings.secrets_key_file)
+    worker = await Worker.register(pool, settings)
+    writer = LedgerWriter(
+        pool,
+        worker.worker_id,
+        recent_capacity=settings.recent_ids,
+        commit_interval_s=settings.commit_interval_ms / 1000,
+    )
+    dispatcher = Dispatcher(pool, settings, worker, writer, secrets)
+    state = EngineState(
+        settings=settings,
+        pool=pool,
+        secrets=secrets,
+        dispatcher=dispatcher,
+        worker=worker.name,
+        schema_version=latest(),
+    )
+    server = CoreServer(state)
+    async with asyncio.TaskGroup() as tasks:
+        writing = tasks.create_task(writer.run())
+        await dispatcher.start()
+        serving = tasks.create_task(server.run_on(listener))
+        port = listener.getsockname()[1]
+        print(json.dumps({"core_api": port, "worker": worker.name}), flush=True)
+        logger.info("ready", core_api_port=port, worker=worker.name)
+        await stop.wait()
+
+        logger.info("stopping")
+        state.stopping = True
+        await dispatcher.stop(settings.stop_timeout_s)
+        await writer.stop()
+        server.should_exit = True
+        await asyncio.gather(writing, serving)
+    await worker.leave()
+    await pool.close()
+    logger.info("stopped")
+
+
+def _listen(settings: EngineSettings) -> socket.socket:
+    host, port = settings.core_api_host, settings.core_api_port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise StartRefused(
+            f"port {port} of {host} is in use: stop the other program, or set HELIOGRAPH_ENGINE_CORE_API_PORT"
+        ) from error
+    listener.listen(128)
+    return listener
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

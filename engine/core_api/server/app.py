@@ -1,0 +1,64 @@
+"""The Core API's application, and the server that carries it."""
+
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount
+
+from engine.core_api import schema
+from engine.core_api.server import campaigns, channels, texts, uploads
+from engine.core_api.server.answers import Refused, problem
+from engine.core_api.server.state import EngineState
+from engine.core_api.tls import CoreProtocol, server_context
+from engine.ledger.errors import LedgerError
+from engine.ledger.pool import AWAY
+from engine.recipients.ingest import UploadError
+
+
+def application(state: EngineState) -> Starlette:
+    routes = [*channels.routes, *uploads.routes, *texts.routes, *campaigns.routes]
+    app = Starlette(
+        routes=[Mount(schema.PREFIX, routes=routes)],
+        exception_handlers={
+            HTTPException: _http_problem,
+            Exception: problem,
+            **dict.fromkeys((Refused, LedgerError, UploadError, *AWAY), problem),
+        },
+    )
+    app.state.engine = state
+    return app
+
+
+def _http_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
+    return problem(request, Refused(name, error.status_code, error.detail))
+
+
+class CoreServer(uvicorn.Server):
+    """Serves on a socket that is bound already; the program that holds it owns the signals."""
+
+    def __init__(self, state: EngineState) -> None:
+        certs = state.settings.certs_dir
+        super().__init__(
+            uvicorn.Config(
+                application(state),
+                http=CoreProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=1,
+                ssl_context_factory=lambda _config, _default: server_context(certs),
+            )
+        )
+
+    async def run_on(self, listener: socket.socket) -> None:
+        """Until `should_exit` is set."""
+        await self._serve([listener])

@@ -1,0 +1,95 @@
+"""Campaigns: sealed, commanded, watched."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.core_api import schema
+from engine.core_api.server.answers import Refused, answer, body, limit, path_uuid
+from engine.core_api.server.state import engine
+from engine.ledger import campaigns, equation, reports
+
+MAX_IDS = 200
+
+
+async def seal(request: Request) -> Response:
+    spec = await body(request, schema.CampaignSpec)
+    return answer(await campaigns.create(engine(request).pool, spec), 201)
+
+
+async def command(request: Request) -> Response:
+    state, order = engine(request), await body(request, schema.CampaignCommand)
+    moved = await campaigns.command(state.pool, path_uuid(request), order, rate=state.dispatcher.rate_per_s)
+    state.dispatcher.wake()
+    return answer(moved)
+
+
+async def show(request: Request) -> Response:
+    state = engine(request)
+    return answer(await campaigns.get(state.pool, path_uuid(request), rate=state.dispatcher.rate_per_s))
+
+
+async def several(request: Request) -> Response:
+    state, given = engine(request), request.query_params.get("ids", "").split(",")
+    try:
+        ids = [UUID(text) for text in given if text]
+    except ValueError:
+        raise Refused(
+            "invalid", 422, "A parameter is wrong", "ids: UUIDs with commas between", "ids"
+        ) from None
+    if len(ids) > MAX_IDS:
+        raise Refused("invalid", 422, "A parameter is wrong", f"ids: at most {MAX_IDS}", "ids")
+    return answer(
+        schema.Campaigns(
+            campaigns=await campaigns.get_many(state.pool, ids, rate=state.dispatcher.rate_per_s)
+        )
+    )
+
+
+async def series(request: Request) -> Response:
+    return answer(await reports.series(engine(request).pool, path_uuid(request)))
+
+
+async def message_errors(request: Request) -> Response:
+    return answer(await reports.message_errors(engine(request).pool, path_uuid(request)))
+
+
+async def job_errors(request: Request) -> Response:
+    page = await reports.job_errors(
+        engine(request).pool,
+        campaign_id=path_uuid(request),
+        cursor=request.query_params.get("cursor"),
+        limit=limit(request, 100),
+    )
+    return answer(page)
+
+
+async def recipients(request: Request) -> Response:
+    query = request.query_params
+    page = await reports.recipients(
+        engine(request).pool,
+        path_uuid(request),
+        cursor=query.get("cursor"),
+        limit=limit(request, 50),
+        state=query.get("state"),
+    )
+    return answer(page)
+
+
+async def recount(request: Request) -> Response:
+    return answer(await equation.recount(engine(request).pool, path_uuid(request)))
+
+
+routes = [
+    Route("/campaigns", seal, methods=["POST"]),
+    Route("/campaigns", several, methods=["GET"]),
+    Route("/campaigns/{id}", show, methods=["GET"]),
+    Route("/campaigns/{id}/commands", command, methods=["POST"]),
+    Route("/campaigns/{id}/series", series, methods=["GET"]),
+    Route("/campaigns/{id}/message-errors", message_errors, methods=["GET"]),
+    Route("/campaigns/{id}/job-errors", job_errors, methods=["GET"]),
+    Route("/campaigns/{id}/recipients", recipients, methods=["GET"]),
+    Route("/campaigns/{id}/equation", recount, methods=["GET"]),
+]

@@ -1,0 +1,121 @@
+"""Claims: the compare-and-swap that must be committed before a row goes out, and what is given back of
+them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from engine._fast.columns import EncodedBatch
+from engine.dispatch.campaign import OpenSlice
+from engine.dispatch.worker import Worker
+from engine.ledger import campaigns
+from engine.ledger.claims import ClaimInfo
+from engine.ledger.pool import Pool
+from engine.ledger.sql import load
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A committed claim with its PDUs. `written` is the first PDU never written; `stop` the end of what will
+    be."""
+
+    handle: int  # int32, this process's
+    info: ClaimInfo
+    slice: OpenSlice
+    row_start: int
+    row_end: int
+    batch: EncodedBatch
+    rejected_msisdn: array[int]  # 'q', beside `batch.rejected`
+    written: int = 0
+    stop: int = 0
+    open_rows: int = 0  # without an outcome
+    doubted: bool = False  # a late response may still name it
+
+    @property
+    def unwritten(self) -> int:
+        return self.stop - self.written
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a claim can end now: rows from `from_row` on were not begun. PDUs `[written, stop)` finish a
+    message that was begun."""
+
+    from_row: int
+    stop: int
+
+
+def cut(claim: Claim) -> Cut:
+    """The end of what was begun of a claim: a message of which a part went out is finished, no other is
+    begun."""
+    batch, stop = claim.batch, claim.written
+    if stop == 0:
+        return Cut(claim.row_start, 0)
+    while stop < claim.stop and batch.part[stop] != 1:
+        stop += 1
+    return Cut(claim.row_end if stop == claim.stop else batch.row[stop], stop)
+
+
+def rejected(claim: Claim, below_row: int) -> tuple[array[int], array[int], array[int]]:
+    """(rows, codes, numbers) of the claim's rows under `below_row` that gave no PDU."""
+    rows, codes, numbers = claim.batch.rejected, claim.batch.reject_code, claim.rejected_msisdn
+    kept = [i for i, row in enumerate(rows) if row < below_row]
+    if len(kept) == len(rows):
+        return rows, codes, numbers
+    return (
+        array("i", [rows[i] for i in kept]),
+        array("b", [codes[i] for i in kept]),
+        array("q", [numbers[i] for i in kept]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Rows to claim: the next `count` of a slice."""
+
+    slice: OpenSlice
+    count: int
+
+
+async def commit(pool: Pool, worker: Worker, orders: Sequence[Order]) -> Mapping[int, int]:
+    """Claim ids by slice id; a slice that is not in it was lost (other worker, paused, lease gone)."""
+    assert len({order.slice.slice_id for order in orders}) == len(orders), "one range a slice"
+    rows = await pool.fetch(
+        load("dispatch")["claim"],
+        [order.slice.slice_id for order in orders],
+        [order.slice.claimed_to for order in orders],
+        [order.slice.claimed_to + order.count for order in orders],
+        worker.worker_id,
+        worker.epoch,
+    )
+    return {row["slice_id"]: row["claim_id"] for row in rows}
+
+
+async def give_back(pool: Pool, worker: Worker, from_rows: Mapping[int, int]) -> set[UUID]:
+    """Lower the watermark of slices (slice id -> first row never begun); returns their campaigns. Repeatable.
+
+    Rows of a cancelled campaign are counted as cancelled in the same transaction.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        given = await connection.fetch(
+            load("dispatch")["give_back"], list(from_rows), list(from_rows.values()), worker.worker_id
+        )
+        owners: set[UUID] = {row["campaign_id"] for row in given}
+        for campaign_id in sorted(owners):
+            await campaigns.count_cancelled(connection, campaign_id, worker.worker_id)
+    return owners
+
+
+async def answered(pool: Pool, worker: Worker, orders: Sequence[Order]) -> Mapping[int, int]:
+    """Which of the orders were committed although the answer was lost: claim ids by slice id."""
+    rows = await pool.fetch(
+        load("dispatch")["answered"],
+        [order.slice.slice_id for order in orders],
+        [order.slice.claimed_to for order in orders],
+        [order.slice.claimed_to + order.count for order in orders],
+        worker.worker_id,
+    )
+    return {row["slice_id"]: row["claim_id"] for row in rows}

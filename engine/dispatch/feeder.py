@@ -1,0 +1,361 @@
+"""Feeds one account from the ledger: gives back, releases slices, claims. One task; every await of dispatch's
+work on claims is here, so nothing of it needs a lock."""
+
+import asyncio
+import time
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from engine._fast.columns import EncodedBatch
+from engine.dispatch import claims as ledger
+from engine.dispatch.account import AccountBinds
+from engine.dispatch.book import Budget
+from engine.dispatch.campaign import CampaignRun, Chunk, Chunks, OpenSlice, Unsendable, open_slices
+from engine.dispatch.claims import Claim, Order
+from engine.dispatch.offers import Offers
+from engine.dispatch.planner import Pace, Planned, plan
+from engine.dispatch.release import release
+from engine.dispatch.sender import Sender
+from engine.dispatch.worker import Worker
+from engine.ledger.claims import ClaimInfo
+from engine.ledger.pool import AWAY, Pool
+from engine.ledger.sql import load
+from engine.settings import EngineSettings
+
+log = structlog.get_logger(__name__)
+
+_PAUSE_S = 0.25  # after the database did not answer
+_BLOCKED_S = 0.01  # until the next look when `max_claimed` is reached
+_LOST_S = 0.02  # after a lost claim: most often a pause that was not heard of yet
+_LEAST_TPS = 1000  # what an account is planned for before its real rate is known
+
+
+class Feeder:
+    """`on_failed(run, reason)` is called for a campaign that cannot go out."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        settings: EngineSettings,
+        worker: Worker,
+        budget: Budget,
+        chunks: Chunks,
+        on_failed: Callable[[CampaignRun, str], None],
+    ) -> None:
+        self.offers: Offers[Sender] = Offers()
+        self.away = False  # the database did not answer the last time
+        self._pool = pool
+        self._settings = settings
+        self._worker = worker
+        self._budget = budget
+        self._chunks = chunks
+        self._on_failed = on_failed
+        self._binds: AccountBinds | None = None
+        self._wake = asyncio.Event()
+        self._returns: dict[int, tuple[OpenSlice, int]] = {}  # slice id -> first row not begun
+        self._waiters: list[asyncio.Future[None]] = []
+        self._unsure: list[tuple[Sender, Order]] = []  # claims whose answer was lost
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, binds: AccountBinds) -> None:
+        self._binds = binds
+        self._task = asyncio.create_task(self._run(), name=f"feed-{binds.account.name}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def add(self, run: CampaignRun, slices: Iterable[OpenSlice]) -> None:
+        self.offers.add_campaign(run)
+        for each in slices:
+            self.offers.add(each)
+        self.wake()
+
+    def remove(self, run: CampaignRun) -> None:
+        """No claim of it is made any more; one that is just being made is given back."""
+        run.running = False
+        self.offers.remove_campaign(run)
+        self.wake()
+
+    def give_back(self, claim: Claim, from_row: int) -> None:
+        """Rows of the claim's slice from `from_row` on were not begun."""
+        if from_row < claim.slice.claimed_to:
+            self._return(claim.slice, from_row)
+
+    async def returned(self) -> None:
+        """Waits until the database has all that is given back, also of a claim that is just being made."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self.wake()
+        await waiter
+
+    def waits_for(self, run: CampaignRun) -> bool:
+        """Whether something of the campaign is on its way to the database, or left to claim."""
+        return (
+            bool(self.offers.unclaimed(run))
+            or any(each.run is run for each, _ in self._returns.values())
+            or any(order.slice.run is run for _, order in self._unsure)
+        )
+
+    # the loop -----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            waiters, self._waiters = self._waiters, []
+            try:
+                await self._settle_unsure()
+                await self._give_back()
+                await self._release()
+                await self._claim()
+                self.away = False
+                if not self._returns and not self._unsure:
+                    for waiter in waiters:
+                        if not waiter.done():
+                            waiter.set_result(None)
+                    waiters = []
+            except AWAY as error:
+                if not self.away:
+                    log.warning("feeding stopped: the ledger is away", error=repr(error))
+                self.away = True
+                await self._pause()
+            except Exception:
+                log.exception("feeding failed")
+                await self._pause()
+            self._waiters += waiters
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(_PAUSE_S)
+        self._wake.set()
+
+    # giving back --------------------------------------------------------------------------------------------
+
+    def _return(self, each: OpenSlice, from_row: int) -> None:
+        known = self._returns.get(each.slice_id)
+        self._returns[each.slice_id] = (each, min(from_row, known[1]) if known else from_row)
+        each.busy = True
+        self.wake()
+
+    async def _give_back(self) -> None:
+        if not self._returns:
+            return
+        returns = dict(self._returns)
+        await ledger.give_back(self._pool, self._worker, {id_: row for id_, (_, row) in returns.items()})
+        for id_, (each, row) in returns.items():
+            if self._returns.get(id_) != (each, row):
+                continue  # still more was given back meanwhile
+            del self._returns[id_]
+            each.claimed_to, each.busy = row, False
+            self.offers.put_back(each)
+
+    # releasing ----------------------------------------------------------------------------------------------
+
+    async def _release(self) -> None:
+        runs = {run.campaign_id: run for run in self.offers if run.running and not run.exhausted}
+        assert self._binds is not None
+        if not runs or not self._binds.ready or self._worker.lost:
+            return
+        planned = [
+            Planned(run.campaign_id, run.chunk_rows, run.next_chunk, run.next_row, self.offers.unclaimed(run))
+            for run in runs.values()
+        ]
+        others = sum(self.offers.unclaimed(run) for run in self.offers if run.campaign_id not in runs)
+        pace, ahead_s = self._pace(), self._settings.plan_ahead_ms / 1000
+        unclaimed = others + sum(each.unclaimed for each in planned)
+        enough = 2 * unclaimed > pace.tps * ahead_s and all(each.unclaimed for each in planned)
+        if enough and not self._hungry():
+            return
+        releases = plan(planned, pace, ahead_s=ahead_s, most=self._settings.slice_rows, others=others)
+        if not releases:
+            return
+        done = await release(
+            self._pool, releases, {campaign_id: run.chunk_rows for campaign_id, run in runs.items()}
+        )
+        for campaign_id, position in done.positions.items():
+            runs[campaign_id].next_chunk, runs[campaign_id].next_row = position
+        for slice_id, each in done.slices.items():
+            run = runs[each.campaign_id]
+            if run.running:
+                self.offers.add(OpenSlice(slice_id, run, each.chunk_no, each.row_start, each.row_count))
+        for campaign_id in done.stale:
+            await self._reload(runs[campaign_id])
+
+    def _pace(self) -> Pace:
+        """The account's TPS, or twice what it really does where that is far less."""
+        assert self._binds is not None
+        account = self._binds.account
+        real = max(int(2 * self._binds.sent.per_s(time.monotonic())), _LEAST_TPS)
+        return Pace(min(account.tps, real), self._binds.ready, account.window_size)
+
+    def _hungry(self) -> bool:
+        """A bind has nothing to write and no slice to claim from."""
+        assert self._binds is not None
+        return any(
+            sender.ready and sender.low and not self.offers.has(sender) for sender in self._binds.senders
+        )
+
+    async def _reload(self, run: CampaignRun) -> None:
+        """The plan stands elsewhere than thought: read it, and the slices that are not known."""
+        position, slices = await open_slices(self._pool, run)
+        if position is not None and run.running:
+            run.next_chunk, run.next_row = position
+            self.offers.add_unknown(run, slices)
+            self.wake()
+
+    # claiming -----------------------------------------------------------------------------------------------
+
+    def _orders(self) -> list[tuple[Sender, Order]]:
+        assert self._binds is not None
+        now, room = time.monotonic(), self._budget.room
+        if now >= self._worker.deadline:
+            return []
+        ready = max(1, self._binds.ready)
+        # a second of TPS, and half of the bound: no bind keeps the others from claiming
+        most = max(1, min(self._binds.account.tps, self._budget.max_claimed // 2) // ready)
+        orders = []
+        for sender in self._binds.senders:
+            want = sender.wanted(now, self._settings.claim_ahead_ms / 1000, most)
+            if not want:
+                continue
+            if room < 1:
+                asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
+                break
+            each = self.offers.take(sender)
+            if each is None:
+                continue
+            each.busy = True
+            order = Order(each, min(want, room, each.left))
+            orders.append((sender, order))
+            room -= order.count
+        return orders
+
+    async def _claim(self) -> None:
+        orders = self._orders()
+        if not orders:
+            return
+        chunks: dict[int, Chunk] = {}
+        try:
+            for _, order in orders:
+                chunk = await self._chunk(order.slice)
+                if chunk is not None:
+                    chunks[order.slice.slice_id] = chunk
+        except BaseException:
+            for _, order in orders:
+                order.slice.busy = False
+            raise
+        sendable = [(sender, order) for sender, order in orders if order.slice.slice_id in chunks]
+        for _, order in orders:
+            order.slice.busy = order.slice.slice_id in chunks
+        if not sendable:
+            return
+        try:
+            ids = await ledger.commit(self._pool, self._worker, [order for _, order in sendable])
+        except BaseException:
+            self._unsure = sendable  # whether it is committed is asked first when the database is back
+            raise
+        await self._claimed(sendable, ids, chunks)
+
+    async def _chunk(self, each: OpenSlice) -> Chunk | None:
+        try:
+            return await self._chunks.get(each.run, each.chunk_no)
+        except Unsendable as error:
+            if each.run.running:
+                self.remove(each.run)
+                self._on_failed(each.run, str(error))
+            return None
+
+    async def _settle_unsure(self) -> None:
+        if not self._unsure:
+            return
+        ids = await ledger.answered(self._pool, self._worker, [order for _, order in self._unsure])
+        unsure, self._unsure = self._unsure, []
+        for _, order in unsure:
+            each = order.slice
+            each.busy = False
+            if each.slice_id in ids:  # nothing of it was written: simplest is to give it back
+                start = each.claimed_to
+                each.claimed_to += order.count
+                self._return(each, start)
+        self.wake()
+
+    async def _claimed(
+        self, orders: list[tuple[Sender, Order]], ids: Mapping[int, int], chunks: Mapping[int, Chunk]
+    ) -> None:
+        """The answer of a claim's commit: encode and queue what was won, look again at what was lost."""
+        lost = []
+        for sender, order in orders:
+            each = order.slice
+            each.busy = False
+            claim_id = ids.get(each.slice_id)
+            if claim_id is None:
+                lost.append(each)
+                continue
+            row_start = each.claimed_to
+            each.claimed_to += order.count
+            if not each.left:
+                self.offers.drop(each)
+            if each.run.running and sender.ready:
+                self._open(sender, each, claim_id, row_start, chunks[each.slice_id])
+            else:
+                self._return(each, row_start)
+        assert self._binds is not None
+        self._binds.pump()
+        for each in lost:
+            await self._look_again(each)
+        if lost:
+            await asyncio.sleep(_LOST_S)
+
+    def _open(self, sender: Sender, each: OpenSlice, claim_id: int, row_start: int, chunk: Chunk) -> None:
+        assert self._binds is not None
+        run, binds = each.run, self._binds
+        rows = array("i", range(each.row_start + row_start, each.row_start + each.claimed_to))
+
+        def encode(first_sequence: int) -> EncodedBatch:
+            return run.encoder.encode(
+                chunk.msisdn, chunk.columns, rows, row_start, each.slice_id, first_sequence
+            )
+
+        try:
+            batch = sender.encode(encode)
+        except (ValueError, IndexError) as error:
+            self._return(each, row_start)
+            if run.running:
+                self.remove(run)
+                self._on_failed(run, f"a text cannot be encoded: {error}")
+            return
+        claim = Claim(
+            handle=binds.book.next_handle(),
+            info=ClaimInfo(
+                claim_id=claim_id,
+                slice_id=each.slice_id,
+                campaign_id=run.campaign_id,
+                workspace_id=run.key.workspace_id,
+                channel_id=run.key.channel_id,
+                sender=run.key.sender,
+                campaign_handle=run.handle,
+                account_id=binds.account.account_id,
+            ),
+            slice=each,
+            row_start=row_start,
+            row_end=each.claimed_to,
+            batch=batch,
+            rejected_msisdn=array("q", [chunk.number(each.row_start + row) for row in batch.rejected]),
+        )
+        if binds.book.open(claim):
+            sender.push(claim)
+
+    async def _look_again(self, each: OpenSlice) -> None:
+        """Lost: another worker claimed of it, or the campaign is not Sending, or the lease is gone."""
+        row = await self._pool.fetchrow(load("dispatch")["slice"], each.slice_id)
+        if row is None or row["state"] != "open" or row["claimed_to"] >= each.row_count:
+            self.offers.drop(each)
+        elif row["claimed_to"] != each.claimed_to:
+            each.claimed_to = row["claimed_to"]
+            self.offers.put_back(each)

@@ -1,0 +1,137 @@
+"""One bind at work: a queue of claims, and a pump that writes what window and pace allow. No I/O of its
+own."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from engine._fast import pdu
+from engine._fast.columns import EncodedBatch
+from engine.channels.interface import Bind
+from engine.dispatch.campaign import CampaignRun
+from engine.dispatch.claims import Claim
+from engine.dispatch.pacer import Pacer
+from engine.dispatch.retry import Retry, RetryQueue
+
+RATE_EVERY_S = 0.05
+
+
+class Fence(Protocol):
+    """Who may write, until when: `deadline` in monotonic seconds."""
+
+    deadline: float
+
+
+class Shared(Protocol):
+    """What the binds of an account share."""
+
+    pacer: Pacer
+    retries: RetryQueue
+    fence: Fence
+    claims: dict[int, Claim]
+
+
+class Sender:
+    """Feeds one bind. `on_written` is called with each claim whose last PDU was written."""
+
+    def __init__(
+        self, bind: Bind, window_size: int, shared: Shared, on_written: Callable[[Claim], None]
+    ) -> None:
+        self.bind = bind
+        self.window_size = window_size
+        self.paused_until = float("-inf")
+        self.queue: deque[Claim] = deque()
+        self.unwritten = 0  # PDUs in the queue
+        self.stopping = False
+        self._shared = shared
+        self._on_written = on_written
+        self._target = 2 * window_size
+        self._written = 0
+        self._measured_at = 0.0
+        self._per_s = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return self.bind.submits and self.bind.bound and not self.stopping
+
+    def push(self, claim: Claim) -> None:
+        assert claim.unwritten > 0, "nothing to write"
+        self.queue.append(claim)
+        self.unwritten += claim.unwritten
+
+    @property
+    def low(self) -> bool:
+        """Less is left to write than was aimed at: time for the next claim."""
+        return 2 * self.unwritten <= self._target
+
+    def wanted(self, now: float, ahead_s: float, most: int) -> int:
+        """Rows to claim now, so that the bind does not wait for the commit: what it writes in `ahead_s`, at
+        least twice its window, at most `most`. 0 while half of that is there."""
+        if not self.ready:
+            return 0
+        self._measure(now)
+        self._target = min(max(2 * self.window_size, int(self._per_s * ahead_s)), most)
+        return self._target - self.unwritten if self.low else 0
+
+    def pump(self, now: float) -> int:
+        """Write as many PDUs as window, pace and fence allow: due retries first, then the claims in order.
+        Returns how many."""
+        shared, bind = self._shared, self.bind
+        if now < self.paused_until or now >= shared.fence.deadline or not (self.ready and bind.writable):
+            return 0
+        budget = min(bind.free, shared.pacer.tokens(now))
+        written = 0
+        while written < budget:
+            retry = shared.retries.take(budget - written, now)
+            if retry is not None:
+                written += self._resend(retry)
+            elif self.queue:
+                written += self._write(self.queue[0], budget - written)
+            else:
+                break
+        if written:
+            shared.pacer.take(written, now)
+            self._written += written
+        return written
+
+    def drop(self, run: CampaignRun | None = None) -> list[Claim]:
+        """Take the claims of a campaign (or all) out of the queue."""
+        dropped = [claim for claim in self.queue if run is None or claim.slice.run is run]
+        self.queue = deque(claim for claim in self.queue if claim not in dropped)
+        self.unwritten -= sum(claim.unwritten for claim in dropped)
+        return dropped
+
+    def encode(self, make: Callable[[int], EncodedBatch]) -> EncodedBatch:
+        """A batch with sequence numbers of this bind. One run without interruption: the numbers stay
+        together."""
+        batch = make(self.bind.reserve_sequences(1))
+        if batch.count > 1:
+            self.bind.reserve_sequences(batch.count - 1)
+        return batch
+
+    def _write(self, claim: Claim, most: int) -> int:
+        stop = min(claim.written + most, claim.stop)
+        count = stop - claim.written
+        self.bind.submit(claim.batch, claim.written, stop, claim.info.slice_id, 0, claim.handle)
+        claim.written = stop
+        self.unwritten -= count
+        if stop == claim.stop:
+            self.queue.popleft()
+            self._on_written(claim)
+        return count
+
+    def _resend(self, retry: Retry) -> int:
+        claim = self._shared.claims[retry.claim]
+        indices: array[int] = retry.indices
+        batch = self.encode(lambda first: pdu.take(claim.batch, indices, first))
+        self.bind.submit(batch, 0, batch.count, claim.info.slice_id, retry.attempt, claim.handle, indices)
+        return batch.count
+
+    def _measure(self, now: float) -> None:
+        passed = now - self._measured_at
+        if passed >= RATE_EVERY_S:
+            self._per_s = max(self._written / passed, self._per_s / 2)
+            self._written, self._measured_at = 0, now

@@ -1,0 +1,46 @@
+"""The seal over what a moderator approves: canonical JSON and its SHA-256. The name is not part of it."""
+
+import hashlib
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that decides what goes out, to whom, as whom. A change of any field voids the approval."""
+
+    campaign_id: UUID
+    workspace_id: UUID
+    upload_id: UUID
+    upload_digest: bytes
+    recipients: int
+    text: str
+    sender: str
+    sender_revision_id: UUID
+    channel_id: int
+    channel: str
+
+    def body(self) -> bytes:
+        """Canonical JSON: sorted keys, no white space, UTF-8; bytes as hex."""
+        return msgspec.json.encode(
+            {
+                "version": 1,
+                "campaign_id": self.campaign_id,
+                "workspace_id": self.workspace_id,
+                "upload_id": self.upload_id,
+                "upload_digest": self.upload_digest.hex(),
+                "recipients": self.recipients,
+                "text": self.text,
+                "sender": self.sender,
+                "sender_revision_id": self.sender_revision_id,
+                "channel_id": self.channel_id,
+                "channel": self.channel,
+            },
+            order="deterministic",
+        )
+
+    def hash(self) -> bytes:
+        """SHA-256 of `body()`, 32 bytes."""
+        return hashlib.sha256(self.body()).digest()

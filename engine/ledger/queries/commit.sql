@@ -1,0 +1,111 @@
+-- name: take_number
+-- Returns nothing where this batch was committed before and only the answer to COMMIT was lost. Waits for the lost
+-- transaction to end, if it still runs.
+UPDATE workers SET last_batch = $2 WHERE worker_id = $1 AND last_batch < $2 RETURNING worker_id;
+
+-- name: last_number
+SELECT last_batch FROM workers WHERE worker_id = $1;
+
+-- name: lock_campaigns
+-- Shared by who adds up in memory, exclusive for who compares states before and after. In one order.
+SELECT CASE WHEN k.alone THEN pg_advisory_xact_lock(1128353101, hashtext(k.id::text))
+            ELSE pg_advisory_xact_lock_shared(1128353101, hashtext(k.id::text)) END
+FROM (SELECT id, alone FROM unnest($1::uuid[], $2::boolean[]) AS u (id, alone) ORDER BY hashtext(id::text), id) k;
+
+-- name: settled
+SELECT campaign_id FROM campaigns WHERE campaign_id = ANY ($1::uuid[]) AND settled_at IS NOT NULL;
+
+-- name: states
+SELECT campaign_id, slice_id, row_no, state FROM message_states($1, $2, $3);
+
+-- name: keys
+SELECT campaign_id, workspace_id, channel_id, sender FROM campaigns WHERE campaign_id = ANY ($1::uuid[]);
+
+-- name: add_deltas
+-- One row a campaign in; hourly rows of one workspace, channel and sender are one.
+WITH d AS MATERIALIZED (
+    SELECT *
+    FROM unnest($3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+                $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+                $16::bigint[], $17::bigint[])
+         AS u (campaign_id, workspace_id, channel_id, sender, sent, delivered, undelivered, no_receipt, failed,
+               in_doubt, submissions, parts, throttled, retried, receipts)
+), stats AS (
+    INSERT INTO campaign_stats AS t (campaign_id, worker_id, sender, sent, delivered, undelivered, no_receipt, failed,
+                                     in_doubt, submissions, parts, throttled, retried, receipts)
+    SELECT campaign_id, $1, sender, sent, delivered, undelivered, no_receipt, failed, in_doubt, submissions, parts,
+           throttled, retried, receipts
+    FROM d
+    ON CONFLICT (campaign_id, worker_id, sender) DO UPDATE SET
+        sent = t.sent + excluded.sent,
+        delivered = t.delivered + excluded.delivered,
+        undelivered = t.undelivered + excluded.undelivered,
+        no_receipt = t.no_receipt + excluded.no_receipt,
+        failed = t.failed + excluded.failed,
+        in_doubt = t.in_doubt + excluded.in_doubt,
+        submissions = t.submissions + excluded.submissions,
+        parts = t.parts + excluded.parts,
+        throttled = t.throttled + excluded.throttled,
+        retried = t.retried + excluded.retried,
+        receipts = t.receipts + excluded.receipts
+), series AS (
+    INSERT INTO campaign_series AS t (campaign_id, bucket, worker_id, sent, delivered, failed)
+    SELECT campaign_id, date_bin('10 seconds', $2, timestamptz '2020-01-01 00:00+00'), $1, sent, delivered,
+           failed + undelivered
+    FROM d
+    WHERE sent <> 0 OR delivered <> 0 OR failed + undelivered <> 0
+    ON CONFLICT (campaign_id, bucket, worker_id) DO UPDATE SET
+        sent = t.sent + excluded.sent,
+        delivered = t.delivered + excluded.delivered,
+        failed = t.failed + excluded.failed
+)
+INSERT INTO hourly_stats AS t (workspace_id, hour, channel_id, worker_id, sender, sent, delivered, failed, parts)
+SELECT workspace_id, date_trunc('hour', $2, 'UTC'), channel_id, $1, sender, sum(sent), sum(delivered),
+       sum(failed + undelivered), sum(parts)
+FROM d
+GROUP BY workspace_id, channel_id, sender
+HAVING sum(sent) <> 0 OR sum(delivered) <> 0 OR sum(failed + undelivered) <> 0 OR sum(parts) <> 0
+ON CONFLICT (workspace_id, hour, channel_id, worker_id, sender) DO UPDATE SET
+    sent = t.sent + excluded.sent,
+    delivered = t.delivered + excluded.delivered,
+    failed = t.failed + excluded.failed,
+    parts = t.parts + excluded.parts;
+
+-- name: add_errors
+INSERT INTO message_errors AS t (campaign_id, context, code, worker_id, count, last_at)
+SELECT u.campaign_id, u.context, u.code, $1, u.count, $2
+FROM unnest($3::uuid[], $4::text[], $5::text[], $6::bigint[]) AS u (campaign_id, context, code, count)
+ON CONFLICT (campaign_id, context, code, worker_id) DO UPDATE SET
+    count = t.count + excluded.count, last_at = excluded.last_at;
+
+-- name: close_claims
+UPDATE claims SET closed_at = now() WHERE claim_id = ANY ($1::bigint[]) AND closed_at IS NULL;
+
+-- name: close_slices
+UPDATE slices s SET state = 'done'
+WHERE s.slice_id = ANY ($1::bigint[])
+  AND s.state = 'open'
+  AND s.claimed_to = s.row_count
+  AND NOT EXISTS (SELECT FROM claims c WHERE c.slice_id = s.slice_id AND c.closed_at IS NULL);
+
+-- name: stage
+CREATE TEMP TABLE staged_submissions (LIKE submissions INCLUDING DEFAULTS) ON COMMIT DROP;
+CREATE TEMP TABLE staged_doubts (LIKE doubts INCLUDING DEFAULTS) ON COMMIT DROP;
+
+-- name: staged_keys
+SELECT DISTINCT slice_id, row_no FROM staged_submissions
+UNION
+SELECT slice_id, row_no FROM staged_doubts;
+
+-- name: unstage
+WITH added AS (
+    INSERT INTO submissions SELECT * FROM staged_submissions ON CONFLICT DO NOTHING RETURNING slice_id, outcome
+)
+SELECT s.campaign_id, count(*) AS submissions, count(*) FILTER (WHERE a.outcome = 0) AS parts,
+       count(*) FILTER (WHERE a.outcome = 2) AS retried
+FROM added a
+JOIN slices s USING (slice_id)
+GROUP BY s.campaign_id;
+
+-- name: unstage_doubts
+INSERT INTO doubts SELECT * FROM staged_doubts ON CONFLICT DO NOTHING;

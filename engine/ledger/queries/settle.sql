@@ -1,0 +1,15 @@
+-- name: candidates
+SELECT c.campaign_id
+FROM campaigns c
+WHERE c.state IN ('Done', 'Cancelled', 'Failed', 'Expired')
+  AND c.settled_at IS NULL
+  AND NOT EXISTS (SELECT FROM claims k JOIN slices s USING (slice_id)
+                  WHERE s.campaign_id = c.campaign_id AND k.closed_at IS NULL);
+
+-- name: settle
+UPDATE campaigns
+SET settled_at = now(), version = version + 1
+WHERE campaign_id = $1
+  AND settled_at IS NULL
+  AND ($2::bigint = 0 OR coalesce(done_at, created_at) < now() - make_interval(secs => $3::float8))
+RETURNING campaign_id;

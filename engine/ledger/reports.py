@@ -1,0 +1,197 @@
+"""What pages ask of the ledger: throughput series, message errors, job errors, recipients page by page."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pyarrow as pa
+
+from engine.core_api import schema
+from engine.ledger import error_codes
+from engine.ledger.errors import BadCursor, NotFound
+from engine.ledger.message_id import message_id
+from engine.ledger.pool import Connection, Pool
+from engine.ledger.sql import load
+from engine.ledger.states import CANCELLED, SHOWN, CampaignState, MessageState
+
+LIMIT = 500  # most items of a page
+SCAN = 20_000  # most rows looked at for one filtered page
+_WINDOW = 2_000
+
+
+async def series(pool: Pool, campaign_id: UUID) -> schema.Series:
+    """10 s buckets with something in them, oldest first."""
+    rows = await pool.fetch(load("reports")["series"], campaign_id)
+    return schema.Series(points=[schema.SeriesPoint(**dict(row)) for row in rows])
+
+
+async def message_errors(pool: Pool, campaign_id: UUID) -> schema.MessageErrors:
+    """Codes by context, most frequent first."""
+    errors = []
+    for row in await pool.fetch(load("reports")["message_errors"], campaign_id):
+        name, meaning = error_codes.named(row["context"], row["code"])
+        errors.append(schema.MessageError(**dict(row), name=name, meaning=meaning))
+    return schema.MessageErrors(errors=errors)
+
+
+async def job_errors(
+    pool: Pool, campaign_id: UUID, cursor: str | None = None, limit: int = 100
+) -> schema.JobErrors:
+    """Errors of a campaign and of its recipient file, in order; counts are exact where details are capped.
+
+    Raises NotFound, BadCursor.
+    """
+    queries, limit = load("reports"), min(max(limit, 1), LIMIT)
+    async with pool.acquire() as connection:
+        upload_id = await connection.fetchval(queries["upload_of"], campaign_id)
+        if upload_id is None:
+            raise NotFound(f"no campaign {campaign_id}")
+        counts = {row["code"]: row["count"] for row in await connection.fetch(
+            queries["job_error_counts"], upload_id, campaign_id
+        )}  # fmt: skip
+        (after,) = _decode(cursor, 1)
+        rows = await connection.fetch(queries["job_errors"], upload_id, campaign_id, after, limit + 1)
+    more = len(rows) > limit
+    return schema.JobErrors(
+        total=sum(counts.values()),
+        counts=counts,
+        errors=[
+            schema.JobError(
+                line_no=row["line_no"],
+                code=row["code"],
+                detail=row["detail"],
+                happened_at=row["happened_at"],
+            )
+            for row in rows[:limit]
+        ],
+        next=_encode(rows[limit - 1]["job_error_id"]) if more else None,
+    )
+
+
+async def recipients(
+    pool: Pool,
+    campaign_id: UUID,
+    cursor: str | None = None,
+    limit: int = 100,
+    state: str | None = None,
+) -> schema.Recipients:
+    """Messages of planned rows, in the order they were planned, with their state now.
+
+    A filtered page looks at SCAN rows at most: it may be short or empty and still have a `next`.
+    Raises NotFound, BadCursor.
+    """
+    queries, limit = load("reports"), min(max(limit, 1), LIMIT)
+    slice_id, row = _decode(cursor, 2)
+    found: list[schema.Recipient] = []
+    window = limit if state is None else _WINDOW
+    async with pool.acquire() as connection:
+        campaign = await connection.fetchrow(queries["campaign"], campaign_id)
+        if campaign is None:
+            raise NotFound(f"no campaign {campaign_id}")
+        looked = 0
+        while looked < SCAN:
+            part = await connection.fetchrow(queries["slice_at"], campaign_id, slice_id, row)
+            if part is None:
+                return schema.Recipients(recipients=found, next=None)
+            if part["slice_id"] != slice_id:
+                slice_id, row = part["slice_id"], 0
+            end = min(part["row_count"], row + window)
+            for recipient in await _window(connection, campaign, part, row, end):
+                row += 1
+                looked += 1
+                if state is None or recipient.state == state:
+                    found.append(recipient)
+                if len(found) == limit:
+                    return schema.Recipients(recipients=found, next=_encode(slice_id, row))
+    return schema.Recipients(recipients=found, next=_encode(slice_id, row))
+
+
+async def _window(
+    connection: Connection, campaign: asyncpg.Record, part: asyncpg.Record, start: int, end: int
+) -> list[schema.Recipient]:
+    """Rows [start, end) of a slice."""
+    known = {
+        row["row_no"]: row
+        for row in await connection.fetch(
+            load("reports")["messages"], part["slice_id"], start, end, campaign["settled"]
+        )
+    }
+    numbers = await _numbers(connection, campaign, part, start, end, known)
+    return [
+        _recipient(part["slice_id"], row, known.get(row), number, campaign, row >= part["claimed_to"])
+        for row, number in zip(range(start, end), numbers, strict=True)
+    ]
+
+
+async def _numbers(
+    connection: Connection,
+    campaign: asyncpg.Record,
+    part: asyncpg.Record,
+    start: int,
+    end: int,
+    known: dict[int, Any],
+) -> Iterator[int]:
+    """The recipients' numbers; from the chunk only where a row has no submission."""
+    if all(row in known and known[row]["msisdn"] is not None for row in range(start, end)):
+        return iter([known[row]["msisdn"] for row in range(start, end)])
+    data = await connection.fetchval(load("reports")["chunk"], campaign["upload_id"], part["chunk_no"])
+    if data is None:
+        raise NotFound(f"chunk {part['chunk_no']} of upload {campaign['upload_id']} is gone")
+    with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
+        table = stream.read_all()
+    first = part["row_start"] + start
+    return iter(table.column("msisdn").slice(first, end - start).to_pylist())
+
+
+def _recipient(
+    slice_id: int,
+    row: int,
+    message: asyncpg.Record | None,
+    number: int,
+    campaign: asyncpg.Record,
+    unclaimed: bool,
+) -> schema.Recipient:
+    state = MessageState(message["state"]) if message else MessageState.OPEN
+    shown = SHOWN[state]
+    if state is MessageState.OPEN and unclaimed and campaign["state"] == CampaignState.CANCELLED:
+        shown = CANCELLED
+    return schema.Recipient(
+        message_id=message_id(slice_id, row),
+        msisdn=str(number),
+        state=shown,
+        parts=message["parts"] if message else 0,
+        attempts=message["attempts"] if message else 0,
+        error=_error(state, message) if message else "",
+        sent_at=message["sent_at"] if message else None,
+        done_at=message["done_at"] if message else None,
+    )
+
+
+def _error(state: MessageState, message: asyncpg.Record) -> str:
+    if state is MessageState.IN_DOUBT:
+        return message["doubt"] or ""
+    if state is MessageState.UNDELIVERED and message["stat"] is not None:
+        return error_codes.receipt_code(message["stat"], message["receipt_error"] or "")
+    if state in (MessageState.FAILED, MessageState.UNDELIVERED) and message["failed_status"] is not None:
+        return error_codes.status_name(message["failed_status"])
+    return ""
+
+
+def _encode(*numbers: int) -> str:
+    return base64.urlsafe_b64encode(".".join(map(str, numbers)).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str | None, count: int) -> list[int]:
+    if not cursor:
+        return [0] * count
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        numbers = [int(number) for number in text.split(".")]
+    except (binascii.Error, UnicodeError, ValueError):
+        raise BadCursor("not a cursor of this list") from None
+    if len(numbers) != count or not all(0 <= number < 1 << 62 for number in numbers):
+        raise BadCursor("not a cursor of this list")
+    return numbers

@@ -1,0 +1,109 @@
+"""Rows of columnar batches picked at C speed: by a mask of 0 and 1 bytes, into arrays of the same type."""
+
+from array import array
+from itertools import compress
+
+from engine._fast.columns import ReceiptBatch, ResultBatch
+
+COPY_HEADER = 19  # signature, flags, extension length (PostgreSQL, "COPY", binary format)
+COPY_TRAILER = 2
+
+
+class CopyStream:
+    """Encoded rows of one table, gathered from many `copyformat.encode` streams into one.
+
+    `columns` are the names of the table's columns, in the order of the encoded ones.
+    """
+
+    __slots__ = ("_data", "count")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self.count = 0
+
+    def add(self, encoded: bytearray, count: int) -> None:
+        start = 0 if not self._data else COPY_HEADER
+        self._data += memoryview(encoded)[start:-COPY_TRAILER]
+        self.count += count
+
+    def extend(self, other: "CopyStream") -> None:
+        if other.count:
+            start = 0 if not self._data else COPY_HEADER
+            self._data += memoryview(other._data)[start:]
+            self.count += other.count
+
+    def source(self) -> bytearray:
+        """The whole stream, for `copy_to_table(source=...)`; may be taken again."""
+        return self._data + b"\xff\xff"
+
+
+def pick(column: "array[int]", mask: bytes) -> "array[int]":
+    """The items where the mask is not 0."""
+    return array(column.typecode, compress(column, mask))
+
+
+def pick_text(data: bytes | bytearray, end: "array[int]", mask: bytes) -> "tuple[bytearray, array[int]]":
+    """The variable-length items where the mask is not 0."""
+    picked, ends, start = bytearray(), array("i"), 0
+    for stop, wanted in zip(end, mask, strict=True):
+        if wanted:
+            picked += data[start:stop]
+            ends.append(len(picked))
+        start = stop
+    return picked, ends
+
+
+def pick_receipts(batch: ReceiptBatch, mask: bytes) -> ReceiptBatch:
+    ids, id_end = pick_text(batch.ids, batch.id_end, mask)
+    errors, error_end = pick_text(batch.errors, batch.error_end, mask)
+    return ReceiptBatch(
+        count=len(id_end),
+        sequence=pick(batch.sequence, mask),
+        command=pick(batch.command, mask),
+        kind=pick(batch.kind, mask),
+        ids=ids,
+        id_end=id_end,
+        msisdn=pick(batch.msisdn, mask),
+        verdict=pick(batch.verdict, mask),
+        stat=pick(batch.stat, mask),
+        errors=errors,
+        error_end=error_end,
+        done_s=pick(batch.done_s, mask),
+    )
+
+
+def pick_results(batch: ResultBatch, mask: bytes) -> ResultBatch:
+    ids, id_end = pick_text(batch.ids, batch.id_end, mask)
+    return ResultBatch(
+        count=len(id_end),
+        claim=pick(batch.claim, mask),
+        index=pick(batch.index, mask),
+        slice_id=pick(batch.slice_id, mask),
+        row=pick(batch.row, mask),
+        part=pick(batch.part, mask),
+        parts=pick(batch.parts, mask),
+        attempt=pick(batch.attempt, mask),
+        msisdn=pick(batch.msisdn, mask),
+        status=pick(batch.status, mask),
+        sent_us=pick(batch.sent_us, mask),
+        done_us=pick(batch.done_us, mask),
+        late=pick(batch.late, mask),
+        ids=ids,
+        id_end=id_end,
+    )
+
+
+def invert(mask: bytes) -> bytes:
+    return mask.translate(_INVERT)
+
+
+def both(left: bytes, right: bytes) -> bytes:
+    """1 where both masks (of 0 and 1) are; masks are as long as each other."""
+    return (int.from_bytes(left, "little") & int.from_bytes(right, "little")).to_bytes(len(left), "little")
+
+
+def either(left: bytes, right: bytes) -> bytes:
+    return (int.from_bytes(left, "little") | int.from_bytes(right, "little")).to_bytes(len(left), "little")
+
+
+_INVERT = bytes([1]) + bytes(255)

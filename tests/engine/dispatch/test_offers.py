@@ -1,0 +1,80 @@
+"""Offers: campaigns in turn, a slice for one bind."""
+
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from engine.dispatch.campaign import CampaignRun, OpenSlice
+from engine.dispatch.offers import Offers
+from engine.ledger.claims import CampaignKey
+
+
+def run(rows: int = 100) -> CampaignRun:
+    key = CampaignKey(uuid4(), UUID(int=1), 1, "me")
+    return CampaignRun(key.campaign_id, key, uuid4(), (rows,), (), cast(Any, None), 1, 0)
+
+
+def offers(*runs: CampaignRun, slices: int = 2) -> Offers[str]:
+    made: Offers[str] = Offers()
+    for number, each in enumerate(runs):
+        made.add_campaign(each)
+        for i in range(slices):
+            made.add(OpenSlice(100 * number + i, each, 0, i * 10, 10))
+    return made
+
+
+def test_campaigns_take_turns_at_each_claim() -> None:
+    first, second = run(), run()
+    made = offers(first, second)
+    taken = [made.take("bind") for _ in range(4)]
+    assert [each.run for each in taken if each] == [first, second, first, second]
+
+
+def test_a_bind_stays_with_its_slice_and_another_gets_its_own() -> None:
+    made = offers(run())
+    mine, theirs = made.take("a"), made.take("b")
+    assert mine is not theirs
+    assert made.take("a") is mine
+    assert made.take("c") is None
+    assert made.has("a")
+    assert not made.has("c")
+
+
+def test_slices_of_a_lost_bind_go_to_others() -> None:
+    made = offers(run(), slices=1)
+    taken = made.take("a")
+    made.disown("a")
+    assert made.take("b") is taken
+
+
+def test_a_busy_or_claimed_slice_is_not_taken() -> None:
+    made = offers(run(), slices=1)
+    taken = made.take("a")
+    assert taken is not None
+    taken.busy = True
+    assert made.take("a") is None
+    taken.busy, taken.claimed_to = False, 10
+    assert made.take("a") is None
+
+
+def test_rows_given_back_can_be_taken_again_by_any_bind() -> None:
+    each = run()
+    made = offers(each, slices=1)
+    taken = made.take("a")
+    assert taken is not None
+    taken.claimed_to = 10
+    made.drop(taken)
+    assert made.unclaimed(each) == 0
+    taken.claimed_to = 4
+    made.put_back(taken)
+    assert made.unclaimed(each) == 6
+    assert made.take("b") is taken
+
+
+def test_a_paused_campaign_offers_nothing() -> None:
+    each = run()
+    made = offers(each)
+    each.running = False
+    assert made.take("a") is None
+    made.remove_campaign(each)
+    made.put_back(OpenSlice(1, each, 0, 0, 10))
+    assert list(made) == []

@@ -1,0 +1,114 @@
+"""The pacer: even spacing, small writes, slower on throttles, back up in quiet."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.dispatch.pacer import CUT, FLOOR, PROBE_AFTER_S, TICKS_PER_S, WRITE_S, Pacer
+
+
+def spend(pacer: Pacer, wake_ups: list[float]) -> list[tuple[float, int]]:
+    taken = []
+    for now in wake_ups:
+        count = pacer.tokens(now)
+        pacer.take(count, now)
+        taken.append((now, count))
+    return taken
+
+
+@given(
+    tps=st.integers(1, 100_000),
+    steps=st.lists(st.floats(0.0001, 0.5), min_size=1, max_size=200),
+)
+def test_no_second_holds_more_than_the_rate_and_a_tick(tps: int, steps: list[float]) -> None:
+    now, wake_ups = 100.0, []
+    for step in steps:
+        now += step
+        wake_ups.append(now)
+    taken = spend(Pacer(tps), wake_ups)
+    for start, _ in taken:
+        in_second = sum(count for at, count in taken if start <= at < start + 1)
+        assert in_second <= tps * (1 + 1 / TICKS_PER_S) + 1
+
+
+@given(tps=st.integers(1, 100_000), idle_s=st.floats(0, 1000))
+def test_a_write_carries_at_most_ten_milliseconds_worth(tps: int, idle_s: float) -> None:
+    pacer = Pacer(tps)
+    pacer.take(1, 5.0)
+    assert pacer.tokens(5.0 + idle_s) <= max(1, tps * WRITE_S)
+
+
+@pytest.mark.parametrize("tps", [1, 7, 100, 1000, 25_000])
+def test_wake_ups_at_the_due_time_reach_the_set_rate(tps: int) -> None:
+    pacer, now, total = Pacer(tps), 0.0, 0
+    while now < 20:
+        count = pacer.tokens(now)
+        pacer.take(count, now)
+        total += count
+        now = max(pacer.next_at(), now + 0.001)
+    assert total == pytest.approx(20 * tps, rel=0.03, abs=1.1)
+
+
+@pytest.mark.parametrize("tps", [50, 2000])
+def test_late_wake_ups_do_not_cost_rate(tps: int) -> None:
+    pacer, now, total = Pacer(tps), 0.0, 0
+    while now < 20:
+        count = pacer.tokens(now)
+        pacer.take(count, now)
+        total += count
+        stalled = int(now / 0.4) != int((now + 0.005) / 0.4)  # 80 ms, every 400
+        now = max(pacer.next_at(), now + (0.08 if stalled else 0.005))
+    assert total == pytest.approx(20 * tps, rel=0.03)
+
+
+def test_one_token_after_the_other_at_a_low_rate() -> None:
+    pacer = Pacer(10)
+    taken = [now for now, count in spend(pacer, [i / 1000 for i in range(3000)]) if count]
+    gaps = [after - before for before, after in pairwise(taken)]
+    assert len(taken) == pytest.approx(30, abs=1)
+    assert min(gaps) > 0.07
+
+
+def test_throttles_of_one_second_cut_once_and_never_under_the_floor() -> None:
+    pacer = Pacer(1000)
+    assert pacer.throttled(10.0)
+    assert not pacer.throttled(10.4)
+    assert pacer.rate_per_s == pytest.approx(1000 * CUT)
+    for second in range(11, 60):
+        pacer.throttled(float(second))
+    assert pacer.rate_per_s == pytest.approx(1000 * FLOOR)
+
+
+def test_the_rate_grows_back_to_the_set_one_and_no_further() -> None:
+    pacer = Pacer(1000)
+    for second in range(20):
+        pacer.throttled(float(second))
+    low = pacer.rate_per_s
+    pacer.tokens(19 + PROBE_AFTER_S)
+    assert pacer.rate_per_s == low
+    pacer.tokens(19 + PROBE_AFTER_S + 2)
+    assert pacer.rate_per_s == pytest.approx(low + 100)
+    pacer.tokens(19 + PROBE_AFTER_S + 200)
+    assert pacer.rate_per_s == 1000
+
+
+def test_a_changed_tps_keeps_the_proportion_of_a_cut() -> None:
+    pacer = Pacer(1000)
+    pacer.throttled(1.0)
+    pacer.set_tps(500, 1.0)
+    assert pacer.rate_per_s == pytest.approx(500 * CUT)
+
+
+@pytest.mark.parametrize("tps", [0, -1])
+def test_a_rate_of_nothing_is_refused(tps: int) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        Pacer(tps)
+
+
+def test_a_long_wait_without_work_is_not_made_up_for() -> None:
+    pacer = Pacer(1000)
+    pacer.take(10, 1.0)
+    taken = spend(pacer, [100 + i / 1000 for i in range(100)])
+    assert sum(count for _, count in taken) == pytest.approx(100 + 10, abs=2)

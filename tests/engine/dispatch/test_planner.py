@@ -1,0 +1,85 @@
+"""The planner: every row once and in order, just in time, in fair turns."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.dispatch.planner import Pace, Planned, plan, slice_rows
+
+A, B, C = (UUID(int=i) for i in (1, 2, 3))
+paces = st.builds(
+    Pace, tps=st.integers(1, 50_000), binds=st.integers(1, 20), window_size=st.integers(1, 2000)
+)
+chunks = st.lists(st.integers(1, 70_000), min_size=1, max_size=4)
+
+
+@given(pace=paces, sizes=st.lists(chunks, min_size=1, max_size=4))
+def test_planning_on_releases_every_row_once_and_in_order(pace: Pace, sizes: list[list[int]]) -> None:
+    campaigns = [Planned(UUID(int=i), rows) for i, rows in enumerate(sizes)]
+    seen: dict[UUID, list[tuple[int, int, int]]] = {each.campaign_id: [] for each in campaigns}
+    for _ in range(500_000):
+        releases = plan(campaigns, pace)
+        if not releases:
+            break
+        at = {each.campaign_id: (each.next_chunk, each.next_row) for each in campaigns}
+        for each in releases:
+            assert at[each.campaign_id] == (each.chunk_no, each.row_start)
+            seen[each.campaign_id].append((each.chunk_no, each.row_start, each.row_count))
+            rows, end = sizes[each.campaign_id.int], each.row_start + each.row_count
+            assert end <= rows[each.chunk_no]
+            at[each.campaign_id] = (
+                (each.chunk_no + 1, 0) if end == rows[each.chunk_no] else (each.chunk_no, end)
+            )
+        # everything released is claimed at once
+        campaigns = [Planned(each.campaign_id, each.chunk_rows, *at[each.campaign_id]) for each in campaigns]
+    for number, rows in enumerate(sizes):
+        assert sum(count for _, _, count in seen[UUID(int=number)]) == sum(rows)
+
+
+@given(pace=paces, sizes=st.lists(chunks, min_size=1, max_size=4), unclaimed=st.integers(0, 200_000))
+def test_no_more_than_two_seconds_of_tps_or_a_slice_a_bind_is_ahead(
+    pace: Pace, sizes: list[list[int]], unclaimed: int
+) -> None:
+    campaigns = [Planned(UUID(int=i), rows, unclaimed=unclaimed) for i, rows in enumerate(sizes)]
+    released = sum(each.row_count for each in plan(campaigns, pace))
+    bound = max(2 * pace.tps, slice_rows(pace) * pace.binds) + pace.window_size * len(campaigns)
+    assert released <= max(0, bound - unclaimed * len(campaigns)) + pace.window_size * len(campaigns)
+
+
+@given(pace=paces, rows=chunks)
+def test_a_slice_is_never_larger_than_the_limit(pace: Pace, rows: list[int]) -> None:
+    assert all(each.row_count <= 16_384 for each in plan([Planned(A, rows)], pace))
+
+
+def test_campaigns_take_turns() -> None:
+    pace = Pace(tps=100, binds=2, window_size=10)
+    releases = plan([Planned(A, [1000]), Planned(B, [1000])], pace)
+    assert [each.campaign_id for each in releases] == [A, B]
+    assert {each.row_count for each in releases} == {100}
+
+
+def test_a_new_campaign_does_not_wait_for_the_end_of_another() -> None:
+    pace = Pace(tps=10, binds=1, window_size=10)
+    releases = plan([Planned(A, [1000], next_row=20, unclaimed=20), Planned(B, [1000])], pace)
+    assert [(each.campaign_id, each.row_count) for each in releases] == [(B, 10)]
+
+
+def test_every_bind_gets_a_slice_where_two_seconds_are_less_than_a_window_each() -> None:
+    pace = Pace(tps=10, binds=4, window_size=50)
+    assert [each.row_count for each in plan([Planned(A, [10_000])], pace)] == [50, 50, 50, 50]
+
+
+def test_a_slice_ends_with_its_chunk() -> None:
+    pace = Pace(tps=1000, binds=1, window_size=10)
+    releases = plan([Planned(A, [50, 70], next_row=20)], pace)
+    assert [(each.chunk_no, each.row_start, each.row_count) for each in releases] == [(0, 20, 30), (1, 0, 70)]
+
+
+def test_nothing_is_released_without_a_bind() -> None:
+    assert plan([Planned(A, [10])], Pace(tps=10, binds=0, window_size=10)) == []
+
+
+def test_rows_of_planned_out_campaigns_count_as_ahead() -> None:
+    pace = Pace(tps=100, binds=1, window_size=1)
+    assert plan([Planned(A, [1000], unclaimed=1)], pace, others=200) == []

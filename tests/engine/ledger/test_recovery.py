@@ -1,0 +1,92 @@
+"""After a crash: open claims of dead workers, orphans and the recent ids."""
+
+from ledger_world import make_driver, make_worker, second_campaign
+
+from engine.ledger.recovery import recover
+from engine.ledger.writer import LedgerWriter
+
+ACCEPTED, FAILED, RETRY, THROTTLED, DOUBT = range(5)
+
+
+async def test_claimed_rows_without_a_result_are_in_doubt(pool, box):
+    driver = await make_driver(pool, box, 10)
+    await driver.claim([1, 1, 2, 2, 1])
+    driver.accept(0)
+    driver.results(
+        [
+            (1, 1, 0, FAILED, 0x0B, "", False),
+            (2, 1, 0, ACCEPTED, 0, "2.1", False),
+            (3, 1, 0, RETRY, 0x08, "", False),
+        ]
+    )
+    await driver.writer.flush()
+    successor = await make_worker(pool)
+    done = await recover(pool, successor)
+    assert (done.claims, done.in_doubt, done.campaigns) == (1, 3, {driver.campaign.campaign_id})
+    counts = await driver.counts()
+    assert (counts.in_doubt, counts.in_flight, counts.failed, counts.waiting) == (3, 1, 1, 6)
+    doubts = await driver.fetch("SELECT row_no, part, reason FROM doubts ORDER BY row_no")
+    assert [tuple(row) for row in doubts] == [(row, 0, "engine_restart") for row in (2, 3, 4)]
+    assert (await driver.equation()).balanced
+    assert (await recover(pool, successor)).claims == 0
+
+
+async def test_a_living_workers_claims_are_left_alone(pool, box):
+    driver = await make_driver(pool, box, 10, worker="first")
+    await driver.claim([1])
+    successor = await make_worker(pool, "second")
+    assert (await recover(pool, successor)).claims == 0
+    await pool.execute("UPDATE workers SET lease_until = now() - interval '5 s' WHERE name = 'first'")
+    assert (await recover(pool, successor, lease_margin_s=60)).claims == 0
+    assert (await recover(pool, successor, lease_margin_s=1)).claims == 1
+
+
+async def test_a_new_writer_knows_the_ids_that_wait_for_receipts(pool, box):
+    driver = await make_driver(pool, box, 10)
+    await driver.claim([1, 1, 1])
+    driver.accept(0, 1, 2)
+    driver.delivered("0.1")
+    await driver.writer.flush()
+    await driver.writer._release()
+    driver.writer = LedgerWriter(pool, await make_worker(pool), recent_capacity=100, hold_s=0.0)
+    assert await driver.writer.rebuild() == 2
+    driver.delivered("0.1", "1.1")  # a repeat and a first
+    driver.undelivered("2.1")
+    await driver.writer.flush()
+    await driver.writer.sweep_orphans()
+    counts = await driver.counts()
+    assert (counts.delivered, counts.undelivered, counts.receipts) == (2, 1, 4)
+    assert (await driver.equation()).balanced
+
+
+async def test_an_evicted_id_is_found_by_sql(pool, box):
+    driver = await make_driver(pool, box, 20)
+    driver.writer = LedgerWriter(pool, driver.writer.worker_id, recent_capacity=1, hold_s=0.0)
+    await driver.claim([1, 1, 2])
+    driver.accept(0)
+    driver.accept(1)
+    driver.accept(2)
+    driver.delivered("0.1", "2.1", "2.2")
+    driver.undelivered("1.1")
+    await driver.writer.flush()
+    await driver.writer.sweep_orphans()
+    counts = await driver.counts()
+    assert (counts.delivered, counts.undelivered) == (2, 1)
+    assert (await driver.equation()).balanced
+
+
+async def test_a_reused_id_belongs_to_the_newest_message(pool, box):
+    driver = await make_driver(pool, box, 20)
+    other = await second_campaign(driver)
+    await driver.claim([1])
+    await other.claim([1])
+    driver.results([(0, 1, 0, ACCEPTED, 0, "same", False)])
+    await driver.writer.flush()
+    other.now_us = driver.now_us + 1
+    other.results([(0, 1, 0, ACCEPTED, 0, "same", False)])
+    await driver.writer.flush()
+    driver.writer._recent = type(driver.writer._recent)(10)
+    driver.delivered("same")
+    await driver.writer.flush()
+    await driver.writer.sweep_orphans()
+    assert ((await driver.counts()).delivered, (await other.counts()).delivered) == (0, 1)
