@@ -16,7 +16,7 @@ DOCUMENTS = "heliograph_documents"
 SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
-    "wal_compression": "lz4",
+    "wal_compression": "on",
     "max_connections": "100",
     "checkpoint_timeout": "15min",
     "autovacuum_naptime": "15s",

@@ -225,17 +225,32 @@ def _announce(options: Options, logins: list[dict[str, Any]]) -> None:
     if options.as_json:
         pids = {name: program.pid for name, program in options.programs.items()}
         core = f"https://127.0.0.1:{options.programs['engine'].ready['core_api']}"
-        line = {"ready": True, "ui": ui, "api": api, "core_api": core, "pids": pids, "logins": logins}
+        smpp = options.programs["smsc"].ready["listening"]
+        line = {
+            "ready": True,
+            "smpp": smpp,
+            "ui": ui,
+            "api": api,
+            "core_api": core,
+            "pids": pids,
+            "logins": logins,
+        }
         click.echo(json.dumps({**line, "data": str(options.data), "pid": os.getpid()}))
         return
     click.echo(f"\nHeliograph is running: {ui}\n")
-    if logins:
-        click.echo("First logins (each must choose a password of its own):")
-        width = max(len(login["email"]) for login in logins)
-        for login in logins:
-            click.echo(f"  {login['email']:<{width}}  {login['password']}  {login['role']}")
-        click.echo("")
+    _tell_logins(logins)
     click.echo(f"Health and metrics: {api}   Data and logs: {options.data}\nCtrl-C stops everything.")
+
+
+def _tell_logins(logins: list[dict[str, Any]]) -> None:
+    """Each start of the control plane gives new ones to those who never chose a password."""
+    if not logins:
+        return
+    click.echo("First logins (each must choose a password of its own):")
+    width = max(len(login["email"]) for login in logins)
+    for login in logins:
+        click.echo(f"  {login['email']:<{width}}  {login['password']}  {login['role']}")
+    click.echo("")
 
 
 async def _keep(options: Options, name: str) -> None:
@@ -249,6 +264,8 @@ async def _keep(options: Options, name: str) -> None:
             await program.start()
         except StartError as error:
             click.echo(str(error), err=True)
+        else:
+            _tell_logins(program.ready.get("first_logins", []))
 
 
 async def _stop(programs: dict[str, Program], postgres: Postgres) -> None:

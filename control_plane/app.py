@@ -1,0 +1,161 @@
+"""The control plane put together: its services, and the two ASGI apps over them."""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
+
+from control_plane.api import health, metrics_page, ready
+from control_plane.audit.audit import Audit
+from control_plane.audit.outbox import AUDIT
+from control_plane.campaigns.campaigns import Campaigns
+from control_plane.campaigns.model import CAMPAIGNS
+from control_plane.campaigns.orders import Orders
+from control_plane.campaigns.reconciler import Reconciler
+from control_plane.campaigns.review import Reviews
+from control_plane.clock import Clock, utc_now
+from control_plane.core import Core
+from control_plane.documents.postgres import PostgresStore
+from control_plane.documents.records import Collection
+from control_plane.documents.store import DocumentStore
+from control_plane.identity.bootstrap import Bootstrap
+from control_plane.identity.identity import Identity
+from control_plane.identity.lockout import Lockout
+from control_plane.identity.model import FAILURES, SESSIONS, USERS
+from control_plane.identity.passwords import Passwords
+from control_plane.identity.sessions import Sessions
+from control_plane.measured import Measured
+from control_plane.metrics import Metrics
+from control_plane.moderation.moderation import Moderation
+from control_plane.senders.model import SENDERS
+from control_plane.senders.senders import Senders
+from control_plane.services import Services
+from control_plane.settings import ControlPlaneSettings
+from control_plane.upkeep import upkeep
+from control_plane.workspaces.key_file import KeyFile
+from control_plane.workspaces.model import WORKSPACES
+from control_plane.workspaces.workspaces import Workspaces
+from engine.core_api.client import CoreClient
+
+AUDITED: tuple[Collection[Any], ...] = (USERS, WORKSPACES, SENDERS, CAMPAIGNS)
+COLLECTIONS: tuple[Collection[Any], ...] = (*AUDITED, AUDIT, SESSIONS, FAILURES)
+
+
+class CertificatesError(Exception):
+    """The Core API's certificates are missing or unreadable."""
+
+
+def build(
+    settings: ControlPlaneSettings, store: DocumentStore, core: Core, clock: Clock = utc_now
+) -> Services:
+    """The services over a store and an engine; nothing runs yet. Raises KeyFileError."""
+    metrics = Metrics()
+    passwords = Passwords(
+        time_cost=settings.argon2_time_cost,
+        memory_kib=settings.argon2_memory_kib,
+        parallelism=settings.argon2_parallelism,
+    )
+    audit = Audit(store, AUDITED, metrics)
+    sessions = Sessions(store, idle_s=settings.session_idle_s, absolute_s=settings.session_absolute_s)
+    lockout = Lockout(store, failures=settings.lockout_failures, lock_s=settings.lockout_s)
+    workspaces = Workspaces(store, KeyFile(settings.data_dir), clock)
+    senders = Senders(workspaces, clock)
+    orders = Orders(store, core, clock, metrics)
+    campaigns = Campaigns(core, workspaces, senders, audit, orders, Reviews(core), clock)
+    return Services(
+        settings=settings,
+        clock=clock,
+        store=store,
+        core=core,
+        audit=audit,
+        identity=Identity(store, audit, passwords, sessions, lockout, clock, metrics),
+        bootstrap=Bootstrap(store, passwords, workspaces, clock),
+        workspaces=workspaces,
+        senders=senders,
+        campaigns=campaigns,
+        moderation=Moderation(workspaces, campaigns, orders, clock, metrics),
+        reconciler=Reconciler(store, orders, metrics),
+        metrics=metrics,
+    )
+
+
+@asynccontextmanager
+async def opened(settings: ControlPlaneSettings) -> AsyncIterator[Services]:
+    """Services on the real store and engine, with the sweeper and the reconciler running."""
+    store = await PostgresStore.open(
+        settings.documents_dsn.get_secret_value(), connections=settings.documents_pool
+    )
+    try:
+        await store.ensure(COLLECTIONS)
+        core = _client(settings)
+        try:
+            services = build(settings, store, core)
+            async with running(services):
+                yield services
+        finally:
+            await core.close()
+    finally:
+        await store.close()
+
+
+def _client(settings: ControlPlaneSettings) -> CoreClient:
+    try:
+        return CoreClient(settings.core_api_url, settings.certs_dir)
+    except OSError as error:  # also of a certificate that is none (ssl.SSLError)
+        folder = settings.certs_dir
+        raise CertificatesError(
+            f"no usable certificates of the Core API in {folder} ({error}): make them with `heliograph certs`"
+        ) from error
+
+
+@asynccontextmanager
+async def running(services: Services) -> AsyncIterator[None]:
+    """The background work: audit sweeper, reconciler, upkeep."""
+    settings = services.settings
+    tasks = [
+        asyncio.create_task(services.audit.run(settings.sweep_interval_s), name="audit sweeper"),
+        asyncio.create_task(services.reconciler.run(settings.reconcile_interval_s), name="reconciler"),
+        asyncio.create_task(upkeep(services.store, services.clock), name="upkeep"),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def ui_app(services: Services) -> Starlette:
+    """The pages (control_plane/web), which bring routes, middleware and their error pages."""
+    web = importlib.import_module("control_plane.web.routes")
+    routes: Sequence[BaseRoute] = web.routes(services)
+    extra: Sequence[Middleware] = getattr(web, "middleware", lambda _: [])(services)
+    handlers: dict[Any, Any] = getattr(web, "exception_handlers", lambda _: {})(services)
+    app = Starlette(
+        routes=list(routes),
+        middleware=[Middleware(Measured, metrics=services.metrics, face="ui"), *extra],
+        exception_handlers=handlers,
+    )
+    app.state.services = services
+    return app
+
+
+def api_app(services: Services) -> Starlette:
+    """Health, readiness and metrics; the public API joins them."""
+    app = Starlette(
+        routes=[
+            Route("/healthz", health, name="health"),
+            Route("/readyz", ready, name="ready"),
+            Route("/metrics", metrics_page, name="metrics"),
+        ],
+        middleware=[Middleware(Measured, metrics=services.metrics, face="api")],
+    )
+    app.state.services = services
+    return app

@@ -1,0 +1,75 @@
+"""Sessions on the server: the browser has a random token, the store its hash."""
+
+import hashlib
+import secrets
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import msgspec
+
+from control_plane.documents.store import DocumentStore, VersionConflict, find_one
+from control_plane.errors import NotFound
+from control_plane.identity.model import SESSIONS, Session, User
+
+SEEN_EVERY = timedelta(minutes=1)  # how exactly `seen_at` follows: not a write a request
+TOKEN_BYTES = 32
+USER_AGENT_LIMIT = 200
+
+
+class Sessions:
+    def __init__(self, store: DocumentStore, *, idle_s: int, absolute_s: int) -> None:
+        self._store = store
+        self._idle = timedelta(seconds=idle_s)
+        self._absolute = timedelta(seconds=absolute_s)
+
+    async def begin(self, user: User, now: datetime, *, address: str, user_agent: str) -> str:
+        """The token of a new session."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        session = Session(
+            id=uuid4(),
+            token_hash=token_hash(token),
+            user_id=user.id,
+            epoch=user.epoch,
+            created_at=now,
+            seen_at=now,
+            expires_at=now + min(self._idle, self._absolute),
+            address=address,
+            user_agent=user_agent[:USER_AGENT_LIMIT],
+        )
+        await self._store.insert(SESSIONS, session)
+        return token
+
+    async def find(self, token: str, now: datetime) -> Session | None:
+        """The session of a token, if it is not over; using it keeps it from idling out."""
+        session = await find_one(self._store, SESSIONS, {"token_hash": token_hash(token)})
+        if session is None or session.expires_at <= now:
+            return None
+        if now - session.seen_at >= min(SEEN_EVERY, self._idle / 2):
+            expires_at = min(now + self._idle, session.created_at + self._absolute)
+            seen = msgspec.structs.replace(session, seen_at=now, expires_at=expires_at)
+            with suppress(VersionConflict, NotFound):  # another request of the browser was first, or a logout
+                session = await self._store.replace(SESSIONS, seen, session.version)
+        return session
+
+    async def end(self, token: str) -> Session | None:
+        session = await find_one(self._store, SESSIONS, {"token_hash": token_hash(token)})
+        if session is not None:
+            await self._drop(session)
+        return session
+
+    async def end_all(self, user: User) -> None:
+        """Housekeeping after a new password: the raised epoch has ended them already."""
+        while page := (await self._store.find(SESSIONS, {"user_id": user.id})).records:
+            for session in page:
+                await self._drop(session)
+
+    async def _drop(self, session: Session) -> None:
+        try:
+            await self._store.delete(SESSIONS, session.id)
+        except NotFound:
+            return
+
+
+def token_hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,170 @@
+"""The queue of campaigns, and the one decision on each: by somebody else than its authors."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import msgspec
+
+from control_plane.access import Action, Member
+from control_plane.audit.outbox import event, with_event
+from control_plane.campaigns.campaigns import Campaigns
+from control_plane.campaigns.engine_errors import sentence
+from control_plane.campaigns.model import CAMPAIGNS, Campaign, Decision, Note, Order, Review, Verdict
+from control_plane.campaigns.orders import Orders, order, with_order
+from control_plane.clock import Clock
+from control_plane.documents.change import change
+from control_plane.documents.records import Page, Sort
+from control_plane.errors import AlreadyDecided, Changed, Conflict, Forbidden, Invalid
+from control_plane.metrics import Metrics
+from control_plane.workspaces.workspaces import Workspaces
+
+NOTE_LIMIT = 1000
+OWN = "You wrote or submitted it: somebody else decides."
+
+
+class Moderation:
+    def __init__(
+        self, workspaces: Workspaces, campaigns: Campaigns, orders: Orders, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._workspaces = workspaces
+        self._campaigns = campaigns
+        self._orders = orders
+        self._clock = clock
+        self._metrics = metrics
+
+    async def queue(self, member: Member, *, limit: int = 50, after: str | None = None) -> Page[Campaign]:
+        """What waits for a decision, the longest wait first."""
+        member.require(Action.DECIDE_CAMPAIGNS)
+        scope = self._workspaces.scope(member)
+        return await scope.find(
+            CAMPAIGNS, {"state": "Pending"}, sort=Sort("submitted_at"), limit=limit, after=after
+        )
+
+    async def count(self, member: Member) -> int:
+        """How many wait; 0 for those who do not decide."""
+        if not member.may(Action.DECIDE_CAMPAIGNS):
+            return 0
+        return await self._workspaces.scope(member).count(CAMPAIGNS, {"state": "Pending"})
+
+    async def review(self, member: Member, campaign_id: UUID | str) -> Review:
+        """The content that would be sent, with its dry run."""
+        member.require(Action.DECIDE_CAMPAIGNS)
+        return await self._campaigns.review(member, campaign_id)
+
+    def why_not(self, member: Member, campaign: Campaign) -> str:
+        """Why this member may not decide it: a sentence, empty where they may."""
+        if not member.may(Action.DECIDE_CAMPAIGNS):
+            return "Your role does not decide campaigns."
+        if member.actor.user_id in campaign.contributors:
+            return OWN
+        return "" if campaign.state == "Pending" else "It does not wait for a decision."
+
+    async def approve(self, member: Member, campaign_id: UUID | str, revision: int) -> Campaign:
+        """Approve what was looked at (`revision`): stored, then the engine is told, now or when it is back.
+
+        Raises AlreadyDecided for all but the first of any number of decisions, Changed where it is not
+        what was looked at, Forbidden for one's own, Conflict where the engine refuses to start it.
+        """
+        now = self._clock()
+        decision_id = uuid4()
+
+        def decide(found: Campaign) -> Campaign:
+            engine_id = self._decidable(member, found, revision)
+            decision = self._decision(member, found, "approved", decision_id)
+            start = Order(
+                decision_id=decision_id,
+                kind="start",
+                target_id=engine_id,
+                by=member.actor.name,
+                at=now,
+                manifest_hash=found.manifest_hash,
+            )
+            approved = msgspec.structs.replace(found, state="Approved", decision=decision, note=None)
+            return with_order(self._touched(member, approved, "campaign.approve"), start)
+
+        campaign = await self._decide(member, campaign_id, decide, "approved")
+        campaign, refused = await self._orders.attempt(campaign)
+        if problem := refused.get(decision_id):
+            raise Conflict(f"The engine did not start it: {sentence(problem)}")
+        return campaign
+
+    async def reject(self, member: Member, campaign_id: UUID | str, revision: int, note: str) -> Campaign:
+        """Send it back to its author with a note, which stays pinned. Raises as `approve`."""
+        note = note.strip()
+        if not note:
+            raise Invalid({"note": "Say why, so that it can be put right."})
+        if len(note) > NOTE_LIMIT:
+            raise Invalid({"note": f"Use at most {NOTE_LIMIT:,} characters."})
+        now = self._clock()
+        decision_id = uuid4()
+
+        def decide(found: Campaign) -> Campaign:
+            engine_id = self._decidable(member, found, revision)
+            decision = self._decision(member, found, "rejected", decision_id, note)
+            taken = order("return", engine_id, member.actor.name, now, decision_id)
+            pinned = Note(text=note, by=member.actor.name, at=now)
+            back = msgspec.structs.replace(
+                found, state="New", decision=decision, note=pinned, engine_id=None, manifest_hash=""
+            )
+            return with_order(self._touched(member, back, "campaign.reject", note), taken)
+
+        campaign = await self._decide(member, campaign_id, decide, "rejected")
+        return (await self._orders.attempt(campaign))[0]
+
+    async def _decide(
+        self,
+        member: Member,
+        campaign_id: UUID | str,
+        decide: Callable[[Campaign], Campaign],
+        verdict: Verdict,
+    ) -> Campaign:
+        member.require(Action.DECIDE_CAMPAIGNS)
+        scope = self._workspaces.scope(member)
+        campaign = await scope.get(CAMPAIGNS, campaign_id)
+        try:
+            decided = await change(scope, CAMPAIGNS, campaign.id, decide)
+        except AlreadyDecided:
+            self._metrics.decisions.labels("late").inc()
+            raise
+        self._metrics.decisions.labels(verdict).inc()
+        return decided
+
+    def _decidable(self, member: Member, found: Campaign, revision: int) -> UUID:
+        if found.state in ("Approved", "New") and found.decision is not None:
+            raise AlreadyDecided(found.decision.by, found.decision.at, found.decision.verdict)
+        if found.state != "Pending" or found.engine_id is None:
+            raise Conflict("It does not wait for a decision.")
+        if member.actor.user_id in found.contributors:
+            raise Forbidden(OWN)
+        if found.revision != revision:
+            raise Changed("campaign")
+        return found.engine_id
+
+    def _decision(
+        self, member: Member, found: Campaign, verdict: Verdict, decision_id: UUID, note: str = ""
+    ) -> Decision:
+        return Decision(
+            decision_id=decision_id,
+            verdict=verdict,
+            by_id=member.actor.user_id,
+            by=member.actor.name,
+            at=self._clock(),
+            note=note,
+            manifest_hash=found.manifest_hash,
+        )
+
+    def _touched(self, member: Member, campaign: Campaign, action: str, note: str = "") -> Campaign:
+        now = self._clock()
+        happened = event(
+            action,
+            now,
+            actor_id=member.actor.user_id,
+            actor=member.actor.email,
+            address=member.actor.address,
+            workspace_id=member.workspace_id,
+            target=campaign,
+            target_name=campaign.name,
+            details={"note": note} if note else {},
+        )
+        touched = msgspec.structs.replace(campaign, revision=campaign.revision + 1, changed_at=now)
+        return with_event(touched, happened)

@@ -1,0 +1,36 @@
+"""What the pages and the API are given: the control plane's parts, opened once by `control_plane.app`."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from control_plane.audit.audit import Audit
+from control_plane.campaigns.campaigns import Campaigns
+from control_plane.campaigns.reconciler import Reconciler
+from control_plane.clock import Clock
+from control_plane.core import Core
+from control_plane.documents.store import DocumentStore
+from control_plane.identity.bootstrap import Bootstrap
+from control_plane.identity.identity import Identity
+from control_plane.metrics import Metrics
+from control_plane.moderation.moderation import Moderation
+from control_plane.senders.senders import Senders
+from control_plane.settings import ControlPlaneSettings
+from control_plane.workspaces.workspaces import Workspaces
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: ControlPlaneSettings
+    clock: Clock
+    store: DocumentStore
+    core: Core
+    audit: Audit
+    identity: Identity
+    bootstrap: Bootstrap
+    workspaces: Workspaces
+    senders: Senders
+    campaigns: Campaigns
+    moderation: Moderation
+    reconciler: Reconciler
+    metrics: Metrics
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set at SIGTERM: streams end at once

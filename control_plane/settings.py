@@ -1,0 +1,82 @@
+"""The control plane's settings: a TOML file (HELIOGRAPH_CONTROL_CONFIG) and HELIOGRAPH_CONTROL_* over it."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "HELIOGRAPH_CONTROL_"
+
+
+class ControlPlaneSettings(BaseSettings):
+    """One typed object; every field is documented by its description (docs/settings.md is made from them)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    documents_dsn: SecretStr = Field(
+        description="PostgreSQL DSN of the documents' own database (not the engine's ledger)."
+    )
+    core_api_url: str = Field(
+        default="https://127.0.0.1:8443", description="Base URL of the engine's Core API, without a path."
+    )
+    certs_dir: Path = Field(
+        default=Path("data/certs"), description="Folder of the client certificate (`heliograph certs`)."
+    )
+    data_dir: Path = Field(
+        default=Path("data/control_plane"),
+        description="Folder of the key file that encrypts secrets at rest. Keep a copy of it.",
+    )
+    ui_host: str = Field(default="127.0.0.1", description="Address the pages listen on.")
+    ui_port: int = Field(default=8088, ge=0, le=65535, description="Port of the pages; 0 takes a free one.")
+    api_host: str = Field(default="127.0.0.1", description="Address the API, health and metrics listen on.")
+    api_port: int = Field(
+        default=8081, ge=0, le=65535, description="Port of the API, health and metrics; 0 takes a free one."
+    )
+    secure_cookies: bool = Field(
+        default=False, description="Mark the session cookie Secure: for pages served over HTTPS."
+    )
+    forwarded_allow_ips: str = Field(
+        default="", description="Addresses of proxies whose X-Forwarded-* are believed, with commas."
+    )
+    session_idle_s: int = Field(
+        default=12 * 3600, ge=60, description="A session ends after this long without a request."
+    )
+    session_absolute_s: int = Field(
+        default=7 * 24 * 3600, ge=60, description="A session ends this long after the login."
+    )
+    lockout_failures: int = Field(
+        default=3, ge=1, description="Failed logins of an account or an address until it locks."
+    )
+    lockout_s: int = Field(default=60, ge=1, description="How long a lockout lasts.")
+    argon2_time_cost: int = Field(default=3, ge=1, description="argon2id: passes over the memory.")
+    argon2_memory_kib: int = Field(default=64 * 1024, ge=8, description="argon2id: KiB of memory.")
+    argon2_parallelism: int = Field(default=2, ge=1, description="argon2id: lanes.")
+    documents_pool: int = Field(default=10, ge=1, le=200, description="Most connections to the documents.")
+    reconcile_interval_s: float = Field(
+        default=2.0, gt=0, description="How often orders the engine has not acknowledged are sent again."
+    )
+    sweep_interval_s: float = Field(
+        default=1.0, gt=0, description="How often audit events are moved from their documents to the audit."
+    )
+    demo_workspace: bool = Field(
+        default=True, description="Make a demo workspace with an author, a moderator and a sender."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = os.environ.get(f"{PREFIX}CONFIG")
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        return (*sources, TomlConfigSettingsSource(settings_cls, Path(toml))) if toml else sources

@@ -1,0 +1,24 @@
+"""What has to be done now and then: expired sessions and forgotten failures are dropped."""
+
+import asyncio
+
+import structlog
+
+from control_plane.clock import Clock
+from control_plane.documents.store import DocumentStore
+from control_plane.errors import StoreUnavailable
+from control_plane.identity.model import FAILURES, SESSIONS
+
+INTERVAL_S = 600.0
+
+log = structlog.get_logger(__name__)
+
+
+async def upkeep(store: DocumentStore, clock: Clock) -> None:
+    while True:
+        try:
+            await store.purge(SESSIONS, clock())
+            await store.purge(FAILURES, clock())
+        except StoreUnavailable as error:
+            log.warning("upkeep waits", reason=str(error))
+        await asyncio.sleep(INTERVAL_S)

@@ -1,0 +1,157 @@
+"""Logging in and out, the first password, the account, and what a browser prefers."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from control_plane.errors import Invalid
+from control_plane.identity.model import LockedOut, LoggedIn
+from control_plane.services import Services
+from control_plane.web.answers import go, json_answer, wants_json
+from control_plane.web.forms import local_path, read_form
+from control_plane.web.problems import Problem, problem_json
+from control_plane.web.render import THEME_COOKIE, THEMES, Pages
+from control_plane.web.session import SESSION_COOKIE, WORKSPACE_COOKIE, keep_session, visit_of
+from control_plane.web.translation import _
+
+YEAR_S = 365 * 24 * 3600
+
+
+class Login:
+    def __init__(self, services: Services, pages: Pages) -> None:
+        self.services = services
+        self.pages = pages
+
+    @property
+    def routes(self) -> list[Route]:
+        return [
+            Route("/login", self.show, methods=["GET"]),
+            Route("/login", self.login, methods=["POST"]),
+            Route("/logout", self.logout, methods=["POST"]),
+            Route("/password", self.show_password, methods=["GET"]),
+            Route("/password", self.set_password, methods=["POST"]),
+            Route("/account", self.account, methods=["GET"]),
+            Route("/theme", self.theme, methods=["POST"]),
+            Route("/workspace", self.workspace, methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        token = request.cookies.get(SESSION_COOKIE)
+        if await self.services.identity.actor(token) is not None:
+            return go("/")
+        wanted = local_path(request.query_params.get("next", ""))
+        return self.pages.alone(request, "login.html", next=wanted, email="", locked_s=0, refused=False)
+
+    async def login(self, request: Request) -> Response:
+        form = await read_form(request)
+        email, wanted = form.get("email", "").strip(), local_path(form.get("next", ""))
+        outcome = await self.services.identity.login(
+            email,
+            form.get("password", ""),
+            address=request.client.host if request.client else "",
+            user_agent=request.headers.get("user-agent", ""),
+            previous_token=request.cookies.get(SESSION_COOKIE),
+        )
+        if isinstance(outcome, LoggedIn):
+            target = "/password" if outcome.must_set_password else wanted
+            response = json_answer({"location": target}) if wants_json(request) else go(target)
+            keep_session(response, self.services, outcome.token)
+            return response
+        locked_s = outcome.seconds_left if isinstance(outcome, LockedOut) else 0
+        status = 429 if locked_s else 401
+        if wants_json(request):
+            problem = Problem(
+                status, "locked-out" if locked_s else "wrong-login", _("Not logged in"),
+                extra={"seconds_left": locked_s} if locked_s else {},
+            )  # fmt: skip
+            response = problem_json(problem, request.state.request_id)
+        else:
+            response = self.pages.alone(
+                request,
+                "login.html",
+                status,
+                next=wanted,
+                email=email,
+                locked_s=locked_s,
+                refused=not locked_s,
+            )
+        if locked_s:
+            response.headers["retry-after"] = str(locked_s)
+        return response
+
+    async def logout(self, request: Request) -> Response:
+        await self.services.identity.logout(request.cookies.get(SESSION_COOKIE))
+        response = go("/login?done=logged-out")
+        for name in (SESSION_COOKIE, WORKSPACE_COOKIE):
+            response.delete_cookie(name)
+        response.headers["clear-site-data"] = '"cache"'
+        return response
+
+    async def show_password(self, request: Request) -> Response:
+        return await self._password_page(request, {}, 200)
+
+    async def set_password(self, request: Request) -> Response:
+        visit = visit_of(request)
+        form = await read_form(request)
+        current, new = form.get("current", ""), form.get("new", "")
+        if new != form.get("again", ""):
+            return await self._password_page(request, {"again": _("The two are not the same.")}, 422)
+        old = None if visit.actor.must_set_password else current
+        try:
+            renewed = await self.services.identity.set_password(visit.actor, old, new)
+        except Invalid as error:
+            if wants_json(request):
+                raise
+            errors = {("current" if name == "old" else name): line for name, line in error.errors.items()}
+            return await self._password_page(request, errors, 422)
+        response = go("/?done=password")
+        keep_session(response, self.services, renewed.token)
+        return response
+
+    async def _password_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
+        visit = visit_of(request)
+        if not visit.actor.must_set_password:
+            return await self._account_page(request, errors, status)
+        return self.pages.alone(
+            request, "password.html", status, actor=visit.actor, first=True, errors=errors
+        )
+
+    async def account(self, request: Request) -> Response:
+        return await self._account_page(request, {}, 200)
+
+    async def _account_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
+        visit = visit_of(request)
+        roles = [
+            {
+                "workspace": workspace.name,
+                "role": _("Super Admin")
+                if visit.actor.super_admin
+                else str(visit.actor.memberships.get(workspace.id, "")).capitalize(),
+            }
+            for workspace in visit.workspaces
+        ]
+        return await self.pages.page(
+            request, visit, "account.html", status, roles=roles, first=False, errors=errors
+        )
+
+    async def theme(self, request: Request) -> Response:
+        form = await read_form(request)
+        response = go(local_path(form.get("back", "")))
+        if form.get("theme") in THEMES:
+            response.set_cookie(
+                THEME_COOKIE, form["theme"], max_age=YEAR_S, samesite="lax",
+                secure=self.services.settings.secure_cookies,
+            )  # fmt: skip
+        return response
+
+    async def workspace(self, request: Request) -> Response:
+        """Another of one's workspaces becomes the current one."""
+        visit = visit_of(request)
+        wanted = (await read_form(request)).get("workspace", "")
+        response = go("/campaigns" if visit.actor.super_admin else "/")
+        if any(str(workspace.id) == wanted for workspace in visit.workspaces):
+            response.set_cookie(
+                WORKSPACE_COOKIE, wanted, max_age=YEAR_S, httponly=True, samesite="lax",
+                secure=self.services.settings.secure_cookies,
+            )  # fmt: skip
+        return response

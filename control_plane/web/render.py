@@ -1,0 +1,168 @@
+"""Templates: one environment, and what every page is given."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.runtime import Context
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from control_plane.access import Action
+from control_plane.web import format as show
+from control_plane.web.assets import Assets
+from control_plane.web.pulse import Pulse
+from control_plane.web.session import Visit
+from control_plane.web.translation import LANGUAGE, RIGHT_TO_LEFT, _, ngettext
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "ui" / "templates"
+THEME_COOKIE = "heliograph_theme"
+THEMES = ("system", "light", "dark")
+
+# What a redirect may say on the next page: ?done=<key>.
+DONE = {
+    "created": lambda: _("Saved. Now add the recipients."),
+    "saved": lambda: _("Draft saved."),
+    "submitted": lambda: _("Submitted. A moderator decides now."),
+    "withdrawn": lambda: _("Withdrawn. It is a draft again."),
+    "discarded": lambda: _("The file is gone. Choose another."),
+    "approved": lambda: _("Approved. The engine starts to send."),
+    "rejected": lambda: _("Sent back to its author with your note."),
+    "password": lambda: _("Your password is set. Other sessions are logged out."),
+    "logged-out": lambda: _("You are logged out."),
+}
+
+
+class Pages:
+    """Renders templates. One for the process."""
+
+    def __init__(self, assets: Assets, pulse: Pulse, templates: Path = TEMPLATES) -> None:
+        self.pulse = pulse
+        self._jinja = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(templates),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.i18n"],
+            auto_reload=False,
+        )
+        # The extension's own methods; typeshed does not know them.
+        self._jinja.install_gettext_callables(_, ngettext, newstyle=True)  # type: ignore[attr-defined]
+        self._jinja.globals.update(
+            static=assets.url, lang=LANGUAGE, rtl=LANGUAGE in RIGHT_TO_LEFT, themes=_theme_choices()
+        )
+        self._jinja.filters.update(
+            n=show.number,
+            rate=show.rate,
+            percent=show.percent,
+            size=show.size,
+            duration=show.duration,
+            ago=show.ago,
+            exact=_exact,
+            rfc3339=show.rfc3339,
+        )
+
+    def alone(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
+        """A page for somebody who may not be logged in."""
+        return self._answer(request, template, status, {"actor": None, **context})
+
+    async def page(
+        self, request: Request, visit: Visit, template: str, status: int = 200, **context: Any
+    ) -> Response:
+        """A page of the console, with its rail and its bar."""
+        return self._answer(request, template, status, {**await self._frame(request, visit), **context})
+
+    def fragment(
+        self, request: Request, visit: Visit, template: str, status: int = 200, **context: Any
+    ) -> Response:
+        """A piece of a page, for htmx."""
+        return self._answer(request, template, status, {"actor": visit.actor, "zone": visit.zone, **context})
+
+    def _answer(self, request: Request, template: str, status: int, context: Mapping[str, Any]) -> Response:
+        theme = request.cookies.get(THEME_COOKIE, "system")
+        theme = theme if theme in THEMES else "system"
+        done = DONE.get(request.query_params.get("done", ""))
+        shared = {
+            "zone": "UTC",
+            "theme": theme,
+            "theme_next": THEMES[(THEMES.index(theme) + 1) % len(THEMES)],
+            "theme_title": _theme_title(theme),
+            "path": request.url.path,
+            "request_id": request.state.request_id,
+            "done": done() if done else "",
+            "swap_count": False,
+        }
+        # A field without an error has an empty one.
+        errors = defaultdict(str, context.get("errors", {}))
+        content = self._jinja.get_template(template).render({**shared, **context, "errors": errors})
+        return HTMLResponse(content, status, headers={"vary": "hx-request, cookie"})
+
+    async def _frame(self, request: Request, visit: Visit) -> dict[str, Any]:
+        queue = await queue_count(visit)
+        return {
+            "actor": visit.actor,
+            "zone": visit.zone,
+            "workspace_name": visit.workspace.name if visit.workspace is not None else _("All workspaces"),
+            "workspace_id": visit.workspace.id if visit.workspace is not None else None,
+            "workspaces": [] if visit.actor.super_admin else visit.workspaces,
+            "nav": _navigation(visit, request.url.path, queue),
+            "pulse": await self.pulse.view(),
+            "may": {"edit": visit.may(Action.EDIT_CAMPAIGNS)},
+        }
+
+
+async def queue_count(visit: Visit) -> int | None:
+    """Campaigns that wait for a decision, for those who may decide."""
+    if not visit.may(Action.DECIDE_CAMPAIGNS):
+        return None
+    return await visit.services.moderation.count(visit.member)
+
+
+def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, Any]]:
+    """The rail: only places that exist and that the role may enter."""
+
+    def place(href: str, icon: str, word: str, count: int | None = None) -> dict[str, Any]:
+        here = path == href or (href != "/" and path.startswith(f"{href}/"))
+        return {"href": href, "icon": icon, "word": word, "count": count, "here": here}
+
+    start = (
+        place("/", "workspaces", _("Workspaces"))
+        if visit.actor.super_admin
+        else place("/", "overview", _("Overview"))
+    )
+    send, content, operate = [], [], []
+    if visit.may(Action.VIEW_CAMPAIGNS):
+        send.append(place("/campaigns", "campaigns", _("Campaigns")))
+    if queue is not None:
+        send.append(place("/moderation", "moderation", _("Moderation"), queue))
+    if visit.may(Action.VIEW_SENDERS):
+        content.append(place("/senders", "senders", _("Sender IDs")))
+    if visit.may(Action.VIEW_CHANNELS) or visit.actor.super_admin:
+        operate.append(place("/channels", "channels", _("Channels")))
+    groups = [("", [start]), (_("Send"), send), (_("Content"), content), (_("Operate"), operate)]
+    return [{"title": title, "places": places} for title, places in groups if places]
+
+
+def _theme_choices() -> list[dict[str, str]]:
+    return [
+        {"name": "system", "icon": "system", "word": _("System")},
+        {"name": "light", "icon": "sun", "word": _("Light")},
+        {"name": "dark", "icon": "moon", "word": _("Dark")},
+    ]
+
+
+def _theme_title(theme: str) -> str:
+    return {
+        "system": _("Theme: as the system. Change to light"),
+        "light": _("Theme: light. Change to dark"),
+        "dark": _("Theme: dark. Change to the system's"),
+    }[theme]
+
+
+@jinja2.pass_context
+def _exact(context: Context, at: datetime) -> str:
+    return show.exact(at, context.get("zone", "UTC"))

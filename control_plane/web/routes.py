@@ -1,0 +1,112 @@
+"""The console put together: its pages' routes, its middleware, and how its errors look."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from weakref import WeakValueDictionary
+
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from control_plane.services import Services
+from control_plane.web.assets import Assets
+from control_plane.web.campaigns import CampaignPages
+from control_plane.web.dry_run import DryRuns
+from control_plane.web.feed import Feeds
+from control_plane.web.live import LivePages
+from control_plane.web.login import Login
+from control_plane.web.measure import Measures
+from control_plane.web.middleware import BodyLimit, RequestId, SameOrigin, SecurityHeaders
+from control_plane.web.moderation import ModerationPages
+from control_plane.web.overview import Overview
+from control_plane.web.problems import Problem, Problems
+from control_plane.web.pulse import Pulse
+from control_plane.web.reference import Reference
+from control_plane.web.render import Pages
+from control_plane.web.session import Sessions, Visit
+from control_plane.web.tabs import Tabs
+from control_plane.web.uploads import Uploads
+
+
+class Console:
+    """Everything the pages share, made once for a process."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.assets = Assets()
+        self.feeds = Feeds(services.stopping)
+        self.pages = Pages(self.assets, Pulse(services.core))
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        services, pages = self.services, self.pages
+        measures, dry_runs = Measures(services, pages), DryRuns(services)
+        live = LivePages(services, pages, self.feeds, Tabs(services))
+        campaigns = CampaignPages(services, pages, live, dry_runs)
+        icon = RedirectResponse(self.assets.url("favicon.svg"), 301)
+        return [
+            *Login(services, pages).routes,
+            *Overview(services, pages).routes,
+            *measures.routes,  # before /campaigns/{id}: "measure" is no campaign
+            *campaigns.routes,
+            *Uploads(services, pages).routes,
+            *live.routes,
+            *ModerationPages(services, pages, dry_runs).routes,
+            *Reference(services, pages).routes,
+            Route("/favicon.ico", lambda _request: icon),
+            Route("/static/{path:path}", self.assets),
+        ]
+
+    @property
+    def middleware(self) -> list[Middleware]:
+        return [
+            Middleware(RequestId),
+            Middleware(SecurityHeaders),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=6),
+            Middleware(Problems, page=self._problem_page, fragment=self._problem_fragment),
+            Middleware(SameOrigin),
+            Middleware(BodyLimit),
+            Middleware(Sessions, services=self.services),
+        ]
+
+    async def _problem_page(self, request: Request, problem: Problem) -> Response:
+        visit = getattr(request.state, "visit", None)
+        if isinstance(visit, Visit) and not visit.actor.must_set_password:
+            return await self.pages.page(request, visit, "error.html", problem.status, problem=problem)
+        return self.pages.alone(request, "error.html", problem.status, problem=problem)
+
+    async def _problem_fragment(self, request: Request, problem: Problem) -> Response:
+        return self.pages.alone(request, "parts/problem_fragment.html", problem.status, problem=problem)
+
+
+# A console lives as long as its routes do; it holds its services, so their id cannot come again before.
+_consoles: WeakValueDictionary[int, Console] = WeakValueDictionary()
+
+
+def _console(services: Services) -> Console:
+    console = _consoles.get(id(services))
+    if console is None:
+        console = _consoles[id(services)] = Console(services)
+    return console
+
+
+def routes(services: Services) -> list[BaseRoute]:
+    return _console(services).routes
+
+
+def middleware(services: Services) -> list[Middleware]:
+    return _console(services).middleware
+
+
+def exception_handlers(
+    _services: Services,
+) -> Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    """Starlette's own answers give way to the middleware's."""
+
+    async def leave(_request: Request, error: Exception) -> Response:
+        raise error
+
+    return {HTTPException: leave}

@@ -1,0 +1,122 @@
+"""Who asks, and in which workspace: resolved once for every request."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from control_plane.access import Action, Actor, Member, enter
+from control_plane.services import Services
+from control_plane.web.answers import go, is_fragment, wants_json
+from control_plane.workspaces.model import Workspace
+
+SESSION_COOKIE = "heliograph_session"
+WORKSPACE_COOKIE = "heliograph_workspace"
+PUBLIC = ("/login", "/static/", "/theme", "/favicon.ico")
+WITHOUT_OWN_PASSWORD = ("/password", "/logout")
+
+
+class ChooseWorkspace(Exception):
+    """A Super Admin asked for a workspace's page before opening one."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request by somebody logged in. `member` is None for a Super Admin outside of any workspace."""
+
+    services: Services
+    actor: Actor
+    workspaces: list[Workspace]
+    workspace: Workspace | None
+    _member: Member | None
+
+    @property
+    def member(self) -> Member:
+        """The actor in the current workspace. ChooseWorkspace where there is none."""
+        if self._member is None:
+            raise ChooseWorkspace
+        return self._member
+
+    def may(self, action: Action) -> bool:
+        return self._member is not None and self._member.may(action)
+
+    @property
+    def zone(self) -> str:
+        return self.workspace.time_zone if self.workspace is not None else "UTC"
+
+
+def visit_of(request: Request) -> Visit:
+    visit = request.state.visit
+    assert isinstance(visit, Visit)
+    return visit
+
+
+class Sessions:
+    """Turns the cookie into a Visit.
+
+    Those without one are sent to the login, those with a one-time password to choose their own.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self.app = app
+        self.services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(PUBLIC):
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        address = request.client.host if request.client else ""
+        actor = await self.services.identity.actor(request.cookies.get(SESSION_COOKIE), address=address)
+        app = self.app
+        if actor is None:
+            app = _to_login(request)
+        elif actor.must_set_password and scope["path"] not in WITHOUT_OWN_PASSWORD:
+            app = _to_password(request)
+        else:
+            request.state.visit = await self._visit(request, actor)
+        await app(scope, receive, send)
+
+    async def _visit(self, request: Request, actor: Actor) -> Visit:
+        if actor.must_set_password:
+            return Visit(self.services, actor, [], None, None)
+        workspaces = await self.services.workspaces.of(actor)
+        wanted = request.cookies.get(WORKSPACE_COOKIE)
+        current = next((workspace for workspace in workspaces if str(workspace.id) == wanted), None)
+        if current is None and workspaces and not actor.super_admin:
+            current = workspaces[0]
+        member = enter(actor, current.id) if current is not None else None
+        return Visit(self.services, actor, workspaces, current, member)
+
+
+def _to_login(request: Request) -> ASGIApp:
+    if wants_json(request) or request.method == "PUT":
+        raise HTTPException(401, "Log in first.")
+    here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = f"/login?next={quote(here, safe='')}" if request.method == "GET" and here != "/" else "/login"
+    if is_fragment(request):
+        return Response(status_code=204, headers={"hx-redirect": "/login"})
+    return go(target)
+
+
+def _to_password(request: Request) -> ASGIApp:
+    if wants_json(request) or request.method == "PUT":
+        raise HTTPException(403, "Set your own password first.")
+    if is_fragment(request):
+        return Response(status_code=204, headers={"hx-redirect": "/password"})
+    return go("/password")
+
+
+def keep_session(response: Response, services: Services, token: str) -> None:
+    settings = services.settings
+    response.set_cookie(
+        SESSION_COOKIE,
+        token,
+        max_age=settings.session_absolute_s,
+        httponly=True,
+        samesite="lax",
+        secure=settings.secure_cookies,
+    )

@@ -1,0 +1,162 @@
+"""The tabs under a live campaign: recipients (masked), job errors, message errors, activity."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+
+from control_plane.access import Action
+from control_plane.campaigns.model import Live
+from control_plane.errors import EngineUnavailable
+from control_plane.services import Services
+from control_plane.web.session import Visit
+from control_plane.web.translation import _
+from control_plane.web.views import error_counts, message_look
+
+PAGE = 50
+RECIPIENT_STATES = ("DELIVERED", "SUBMITTED_OPERATOR", "UNDELIVERED", "FAILED", "IN_DOUBT")
+
+
+class Tabs:
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    async def context(self, request: Request, visit: Visit, live: Live) -> dict[str, Any]:
+        """What tabs.html needs for the tab that the address names."""
+        words = {
+            "recipients": _("Recipients"),
+            "job-errors": _("Job errors"),
+            "message-errors": _("Message errors"),
+            "activity": _("Activity"),
+        }
+        if not visit.may(Action.VIEW_RECIPIENTS):
+            del words["recipients"]
+        wanted = request.query_params.get("tab", "")
+        here = wanted if wanted in words else next(iter(words))
+        base = f"/campaigns/{live.campaign.id}"
+        fill: dict[str, Callable[[Request, Visit, Live], Awaitable[dict[str, Any]]]] = {
+            "recipients": self._recipients,
+            "job-errors": self._job_errors,
+            "message-errors": self._message_errors,
+            "activity": self._activity,
+        }
+        try:
+            filled = await fill[here](request, visit, live)
+        except EngineUnavailable as error:
+            filled = {"rows": [], "tab_empty": {"title": _("The engine does not answer"), "text": str(error)}}
+        return {
+            "tabs": [
+                {"href": f"{base}?tab={name}", "word": word, "here": name == here}
+                for name, word in words.items()
+            ],
+            "tab_template": f"campaigns/{here.replace('-', '_')}_tab.html",
+            "filters": [],
+            "next_url": "",
+            "first_url": "",
+            "error_counts": [],
+            "total": 0,
+            **filled,
+        }
+
+    async def _recipients(self, request: Request, visit: Visit, live: Live) -> dict[str, Any]:
+        cursor = request.query_params.get("after") or None
+        wanted = request.query_params.get("state", "")
+        state = wanted if wanted in RECIPIENT_STATES else None
+        campaign_id = live.campaign.id
+        page = await self.services.campaigns.recipients(visit.member, campaign_id, cursor, PAGE, state)
+        base = f"/campaigns/{campaign_id}?tab=recipients"
+        here = f"{base}&state={state}" if state else base
+        choices = [{"href": base, "word": _("All"), "here": state is None}]
+        choices += [
+            {"href": f"{base}&state={one}", "word": message_look(one).word, "here": one == state}
+            for one in RECIPIENT_STATES
+        ]
+        rows = [
+            {
+                "ctn_hash": one.ctn_hash,
+                "last_digits": one.last_digits,
+                "view": message_look(one.state),
+                "parts": one.parts,
+                "attempts": one.attempts,
+                "error": one.error,
+                "sent_at": one.sent_at,
+                "done_at": one.done_at,
+            }
+            for one in page.recipients
+        ]
+        return {
+            "rows": rows,
+            "filters": choices,
+            "next_url": f"{here}&after={page.next}" if page.next else "",
+            "first_url": here if cursor else "",
+            "tab_empty": {
+                "title": _("None in this state") if state else _("Nobody yet"),
+                "text": _("Recipients appear here as their messages go out."),
+            },
+        }
+
+    async def _job_errors(self, request: Request, visit: Visit, live: Live) -> dict[str, Any]:
+        cursor = request.query_params.get("after") or None
+        page = await self.services.campaigns.job_errors(visit.member, live.campaign.id, cursor, PAGE)
+        base = f"/campaigns/{live.campaign.id}?tab=job-errors"
+        return {
+            "rows": page.errors,
+            "total": page.total,
+            "error_counts": error_counts(page.counts),
+            "next_url": f"{base}&after={page.next}" if page.next else "",
+            "first_url": base if cursor else "",
+            "tab_empty": {
+                "title": _("No job error"),
+                "text": _("Every line of the file was read, and nothing stood in the way of sending."),
+            },
+        }
+
+    async def _message_errors(self, _request: Request, visit: Visit, live: Live) -> dict[str, Any]:
+        seen_in = {"response": _("the response"), "receipt": _("the receipt"), "encode": _("the encoding")}
+        errors = (await self.services.campaigns.message_errors(visit.member, live.campaign.id)).errors
+        rows = [
+            {
+                "seen_in": seen_in[error.context],
+                "code": error.code,
+                "name": error.name,
+                "meaning": error.meaning,
+                "count": error.count,
+                "last_at": error.last_at,
+            }
+            for error in sorted(errors, key=lambda one: -one.count)
+        ]
+        return {
+            "rows": rows,
+            "tab_empty": {
+                "title": _("No message error"),
+                "text": _("No operator has refused a message so far."),
+            },
+        }
+
+    async def _activity(self, _request: Request, _visit: Visit, live: Live) -> dict[str, Any]:
+        return {"activity": self.activity(live)}
+
+    def activity(self, live: Live) -> list[dict[str, Any]]:
+        """What has happened to the campaign, newest first."""
+        campaign, engine = live.campaign, live.engine
+        happened: list[tuple[Any, str, str, str, str]] = [
+            (campaign.created_at, "draft", _("Created"), campaign.author, ""),
+            (campaign.submitted_at, "right", _("Submitted"), campaign.submitted_by, ""),
+        ]
+        if (decision := campaign.decision) is not None:
+            approved = decision.verdict == "approved"
+            icon, what = ("delivered", _("Approved")) if approved else ("back", _("Rejected"))
+            happened.append((decision.at, icon, what, decision.by, decision.note))
+        elif campaign.note is not None:
+            happened.append((campaign.note.at, "back", _("Sent back"), campaign.note.by, campaign.note.text))
+        if engine is not None:
+            happened += [
+                (engine.started_at, "play", _("Sending began"), "", ""),
+                (engine.done_at, "clock", _("Ended: %(state)s") % {"state": engine.state}, "", engine.reason),
+                (engine.settled_at, "delivered", _("Settled: every receipt is counted"), "", ""),
+            ]
+        dated = sorted((one for one in happened if one[0] is not None), key=lambda one: one[0], reverse=True)
+        return [
+            {"at": at, "icon": icon, "what": what, "by": by, "note": note}
+            for at, icon, what, by, note in dated
+        ]

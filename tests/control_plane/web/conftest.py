@@ -1,0 +1,72 @@
+"""The console over real services: pages asked for as a browser would, without a socket."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from control_plane.app import ui_app
+from control_plane.services import Services
+
+ORIGIN = "http://console.example"
+PASSWORD = "three unrelated words"
+
+
+class Browser(httpx.AsyncClient):
+    """Somebody's browser: keeps cookies, follows nothing by itself, says where its requests come from."""
+
+    async def submit(self, path: str, **form: str) -> httpx.Response:
+        return await self.post(path, data=form)
+
+
+@pytest.fixture
+def console(services: Services) -> Any:
+    return ui_app(services)
+
+
+def open_browser(console: Any, **headers: str) -> Browser:
+    transport = httpx.ASGITransport(console, raise_app_exceptions=False, client=("192.0.2.1", 4711))
+    sent = {"sec-fetch-site": "same-origin", "accept": "text/html", **headers}
+    return Browser(transport=transport, base_url=ORIGIN, headers=sent)
+
+
+async def log_in(services: Services, browser: Browser, email: str) -> Browser:
+    """Somebody of the house, by a password of their own."""
+    one_time = await services.identity.issue_password(email)
+    assert (await browser.submit("/login", email=email, password=one_time)).status_code == 303
+    answer = await browser.submit("/password", new=PASSWORD, again=PASSWORD)
+    assert answer.headers["location"] == "/?done=password"
+    return browser
+
+
+@pytest.fixture
+async def visitor(console: Any) -> AsyncIterator[Browser]:
+    """Nobody."""
+    async with open_browser(console) as browser:
+        yield browser
+
+
+@pytest.fixture
+async def author(services: Services, house: Any, console: Any) -> AsyncIterator[Browser]:
+    async with open_browser(console) as browser:
+        yield await log_in(services, browser, "author@house.example")
+
+
+@pytest.fixture
+async def moderator(services: Services, house: Any, console: Any) -> AsyncIterator[Browser]:
+    async with open_browser(console) as browser:
+        yield await log_in(services, browser, "moderator@house.example")
+
+
+@pytest.fixture
+async def root(services: Services, house: Any, console: Any) -> AsyncIterator[Browser]:
+    async with open_browser(console) as browser:
+        yield await log_in(services, browser, "admin@heliograph.example")
+
+
+@pytest.fixture
+async def admin(services: Services, house: Any, console: Any) -> AsyncIterator[Browser]:
+    """An administrator of the workspace: may write and decide."""
+    async with open_browser(console) as browser:
+        yield await log_in(services, browser, "admin@house.example")

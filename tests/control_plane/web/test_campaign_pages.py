@@ -1,0 +1,267 @@
+"""A campaign's way through the pages, by forms and by programs."""
+
+import json
+from typing import Any
+
+import pytest
+
+from control_plane.core_fake import FakeCore
+
+JSON = {"accept": "application/json"}
+TEXT = "Hello {{name}}, <b>your</b> order & more"
+
+
+async def create(browser: Any, name: str = "Spring") -> str:
+    senders = (await browser.get("/senders", headers=JSON)).json()["senders"]
+    answer = await browser.submit("/campaigns", name=name, sender=senders[0]["revision_id"], text=TEXT)
+    assert answer.status_code == 303
+    return str(answer.headers["location"].rpartition("/")[2])
+
+
+async def upload(browser: Any, campaign: str, file: bytes, offset: int = 0) -> Any:
+    params = {"offset": offset, "size": len(file), "name": "people.csv"}
+    return await browser.put(f"/campaigns/{campaign}/recipients", params=params, content=file[offset:])
+
+
+async def pending(browser: Any, file: bytes) -> str:
+    campaign = await create(browser)
+    assert (await upload(browser, campaign, file)).json()["state"] == "complete"
+    assert (await browser.submit(f"/campaigns/{campaign}/submit")).status_code == 303
+    return campaign
+
+
+async def approve(browser: Any, campaign: str) -> Any:
+    queue = (await browser.get("/moderation", headers=JSON)).json()["queue"]
+    version = next(entry["version"] for entry in queue if entry["id"] == campaign)
+    return await browser.submit(f"/moderation/{campaign}/approve", version=str(version))
+
+
+async def test_the_whole_way_by_forms(author: Any, moderator: Any, recipients_file: bytes) -> None:
+    campaign = await pending(author, recipients_file)
+    status = (await author.get(f"/campaigns/{campaign}/status")).json()
+    assert (status["state"], status["reason"]) == ("Pending", "waiting for a moderator")
+    assert (await approve(moderator, campaign)).headers["location"] == f"/campaigns/{campaign}?done=approved"
+    status = (await author.get(f"/campaigns/{campaign}/status")).json()
+    assert status["state"] == "Sending"
+    assert status["counts"]["accepted"] == status["counts"]["waiting"] == 20
+    assert status["outcome"]["unsent"] == 20
+    page = await author.get(f"/campaigns/{campaign}")
+    assert "Pause" in page.text
+    for control, state in (("pause", "Paused"), ("resume", "Sending"), ("cancel", "Cancelled")):
+        assert (await author.submit(f"/campaigns/{campaign}/{control}")).status_code == 303
+        assert (await author.get(f"/campaigns/{campaign}/status")).json()["state"] == state
+
+
+async def test_every_page_of_a_campaign_can_be_looked_at(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    draft = await create(author, "Draft")
+    await upload(author, draft, recipients_file)
+    waiting = await pending(author, recipients_file)
+    live = await pending(author, recipients_file)
+    await approve(moderator, live)
+    tabs = [
+        f"/campaigns/{live}?tab={tab}" for tab in ("recipients", "job-errors", "message-errors", "activity")
+    ]
+    pages = [
+        "/", "/campaigns", "/campaigns?state=Pending", "/campaigns/new", f"/campaigns/{draft}",
+        f"/campaigns/{draft}/review", f"/campaigns/{waiting}", f"/campaigns/{live}", *tabs, "/senders",
+        "/channels", "/account",
+    ]  # fmt: skip
+    for path in pages:
+        answer = await author.get(path)
+        assert answer.status_code == 200, (path, answer.text[-500:])
+        assert "<h1>" in answer.text, path
+    for path in ("/", "/moderation", f"/moderation/{waiting}", f"/moderation/{live}"):
+        assert (await moderator.get(path)).status_code == 200, path
+
+
+async def test_what_people_write_is_escaped(author: Any, recipients_file: bytes) -> None:
+    campaign = await pending(author, recipients_file)
+    page = (await author.get(f"/campaigns/{campaign}")).text
+    assert "&lt;b&gt;your&lt;/b&gt; order &amp; more" in page
+    assert "<b>your</b>" not in page
+
+
+async def test_numbers_are_masked_wherever_they_show(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    review = await moderator.get(f"/moderation/{campaign}")
+    await approve(moderator, campaign)
+    live = await author.get(f"/campaigns/{campaign}?tab=recipients")
+    assert "…" in live.text
+    for page in (review, live):
+        assert "49151000000" not in page.text
+
+
+async def test_an_upload_goes_on_where_it_broke_off(author: Any, recipients_file: bytes) -> None:
+    campaign = await create(author)
+    params = {"offset": 0, "size": len(recipients_file), "name": "people.csv"}
+    path = f"/campaigns/{campaign}/recipients"
+    first = await author.put(path, params=params, content=recipients_file[:100])
+    assert (first.json()["state"], first.json()["byte_offset"]) == ("open", 100)
+    wrong = await author.put(path, params={**params, "offset": 7}, content=b"x")
+    assert (wrong.status_code, wrong.json()["byte_offset"]) == (409, 100)
+    assert (await author.get(path, headers=JSON)).json()["byte_offset"] == 100
+    page = await author.get(f"/campaigns/{campaign}")
+    assert 'data-offset="100"' in page.text
+    rest = await upload(author, campaign, recipients_file, offset=100)
+    assert rest.json()["rows"] == 22
+    assert rest.json()["accepted"] == 20
+
+
+async def test_an_upload_is_passed_on_piece_by_piece(
+    author: Any, core: FakeCore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never gathered: the engine has the first piece before the browser has sent the second."""
+    campaign = await create(author)
+    told: list[str] = []
+    take = core._take
+
+    def note(upload_id: Any, size: int, lines: Any) -> None:
+        told.append("taken" if size else "end")
+        take(upload_id, size, lines)
+
+    monkeypatch.setattr(core, "_take", note)
+
+    async def pieces() -> Any:
+        for number in range(3):
+            told.append("sent")
+            yield b"49151000000%d,x\n" % number
+
+    params = {"offset": 0, "size": 3 * len(b"491510000000,x\n"), "name": "p.csv"}
+    answer = await author.put(f"/campaigns/{campaign}/recipients", params=params, content=pieces())
+    assert answer.json()["rows"] == 3
+    assert told[:4] == ["sent", "taken", "sent", "taken"]
+
+
+async def test_errors_stand_beside_their_fields(author: Any) -> None:
+    answer = await author.submit("/campaigns", name=" ", sender="", text="x")
+    assert answer.status_code == 422
+    assert 'id="name-error"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+
+
+async def test_a_program_gets_errors_as_problems(author: Any) -> None:
+    answer = await author.post("/campaigns", data={"name": " ", "text": "x"}, headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "name"
+
+
+async def test_a_review_says_what_is_missing(author: Any) -> None:
+    campaign = await create(author)
+    page = await author.get(f"/campaigns/{campaign}/review")
+    assert "Upload the recipients." in page.text
+    assert f'action="/campaigns/{campaign}/submit"' not in page.text
+    assert (await author.submit(f"/campaigns/{campaign}/submit")).status_code == 422
+
+
+async def test_authors_cannot_decide_and_moderators_cannot_write(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    assert (await author.get("/moderation")).status_code == 403
+    assert (await author.submit(f"/moderation/{campaign}/approve", version="1")).status_code == 403
+    assert (await moderator.get("/campaigns/new")).status_code == 403
+    rail = (await author.get("/")).text
+    assert 'href="/moderation"' not in rail
+    assert 'href="/campaigns/new"' not in (await moderator.get("/")).text
+
+
+async def test_a_second_decision_says_who_was_first(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    await approve(moderator, campaign)
+    late = await moderator.submit(f"/moderation/{campaign}/approve", version="1")
+    assert late.status_code == 409
+    assert "Already approved by Moderator" in late.text
+    assert "Approved by Moderator" in (await moderator.get(f"/moderation/{campaign}")).text
+
+
+async def test_a_rejection_needs_a_note_and_pins_it(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    entry = (await moderator.get(f"/moderation/{campaign}", headers=JSON)).json()
+    without = await moderator.submit(
+        f"/moderation/{campaign}/reject", version=str(entry["version"]), note=" "
+    )
+    assert (without.status_code, "Say why" in without.text) == (422, True)
+    note = "Say who you are."
+    answer = await moderator.submit(
+        f"/moderation/{campaign}/reject", version=str(entry["version"]), note=note
+    )
+    assert answer.headers["location"] == "/moderation?done=rejected"
+    page = await author.get(f"/campaigns/{campaign}")
+    assert note in page.text
+    assert "Sent back by Moderator" in page.text
+
+
+async def test_ones_own_campaign_says_why_it_cannot_be_decided(admin: Any, recipients_file: bytes) -> None:
+    campaign = await pending(admin, recipients_file)
+    page = await admin.get(f"/moderation/{campaign}")
+    assert "somebody else decides" in page.text
+    assert "Approve and send" not in page.text
+
+
+async def test_with_the_engine_away_pages_say_so_and_drafts_still_work(
+    author: Any, core: FakeCore, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    core.away = True
+    draft = await create(author)
+    assert (await author.get(f"/campaigns/{draft}")).status_code == 200
+    assert "cannot be reached" in (await author.get("/campaigns")).text
+    assert (await author.get(f"/campaigns/{campaign}")).status_code == 200
+    refused = await author.get(f"/campaigns/{draft}/review")
+    assert refused.status_code in (200, 503)
+    failed = await upload(author, draft, recipients_file)
+    assert failed.status_code == 503
+    assert failed.json()["type"] == "urn:heliograph:problem:engine-unavailable"
+
+
+async def test_another_workspaces_campaign_does_not_exist(house: Any, author: Any) -> None:
+    foreign = await house.services.campaigns.create(house.stranger, name="Theirs", text="x")
+    for path in ("", "/status", "/review", "/events", "/series"):
+        answer = await author.get(f"/campaigns/{foreign.id}{path}")
+        assert answer.status_code == 404, path
+
+
+async def test_a_fragment_is_asked_for_and_given_alone(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    await approve(moderator, campaign)
+    answer = await author.get(f"/campaigns/{campaign}?tab=activity", headers={"hx-request": "true"})
+    assert answer.text.lstrip().startswith("<section")
+    error = await author.get("/campaigns/nothing", headers={"hx-request": "true"})
+    assert (error.status_code, "<html" in error.text) == (404, False)
+
+
+async def test_the_text_is_measured_as_it_is_written(author: Any, recipients_file: bytes) -> None:
+    campaign = await create(author)
+    await upload(author, campaign, recipients_file)
+    answer = await author.submit(f"/campaigns/{campaign}/measure", text="Hi {{name}}", sender="Heliograph")
+    assert "20 for 20 messages" in answer.text
+    unknown = await author.submit(f"/campaigns/{campaign}/measure", text="Hi {{nmae}}", sender="Heliograph")
+    assert "no column nmae" in unknown.text
+
+
+async def test_a_super_admin_sees_all_workspaces_and_opens_one(root: Any) -> None:
+    page = await root.get("/")
+    assert "Demo" in page.text
+    assert "Elsewhere" in page.text
+    assert (await root.get("/campaigns")).headers["location"] == "/"
+    workspace = page.text.split('name="workspace" value="')[1].split('"')[0]
+    assert (await root.submit("/workspace", workspace=workspace)).headers["location"] == "/campaigns"
+    assert (await root.get("/campaigns")).status_code == 200
+
+
+async def test_json_bodies_are_forms_too(author: Any) -> None:
+    content = json.dumps({"name": "Spring", "sender": "Heliograph", "text": "x"})
+    headers = {**JSON, "content-type": "application/json"}
+    answer = await author.post("/campaigns", content=content, headers=headers)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/campaigns/{answer.json()['id']}"
