@@ -4,6 +4,7 @@ HELIOGRAPH_DEBUG=1 builds with line tracing and assertions (for coverage and pro
 HELIOGRAPH_ONLY=engine._fast.pdu,... builds just those modules.
 """
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -26,9 +27,11 @@ extensions = [
 ]
 
 setup(
+    options={"build_ext": {"parallel": multiprocessing.cpu_count()}},
     ext_modules=cythonize(
         extensions,
         build_dir="build/cython",
+        nthreads=multiprocessing.cpu_count(),
         annotate=DEBUG,
         compiler_directives={
             "language_level": 3,

@@ -5,6 +5,7 @@ import asyncio
 import prometheus_client
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from control_plane.errors import StoreUnavailable
 from control_plane.identity.model import USERS
@@ -56,3 +57,10 @@ async def _engine(services: Services) -> str:
     except (CoreUnavailable, CoreError, TimeoutError):
         return "unavailable"
     return "ok" if found.status in ("ok", "degraded") else found.status
+
+
+ROUTES = [
+    Route("/healthz", health, name="health"),
+    Route("/readyz", ready, name="ready"),
+    Route("/metrics", metrics_page, name="metrics"),
+]

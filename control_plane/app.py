@@ -8,9 +8,9 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
-from control_plane.api import health, metrics_page, ready
+from control_plane.api import ROUTES
 from control_plane.audit.audit import Audit
 from control_plane.audit.outbox import AUDIT
 from control_plane.campaigns.campaigns import Campaigns
@@ -150,11 +150,7 @@ def ui_app(services: Services) -> Starlette:
 def api_app(services: Services) -> Starlette:
     """Health, readiness and metrics; the public API joins them."""
     app = Starlette(
-        routes=[
-            Route("/healthz", health, name="health"),
-            Route("/readyz", ready, name="ready"),
-            Route("/metrics", metrics_page, name="metrics"),
-        ],
+        routes=ROUTES,
         middleware=[Middleware(Measured, metrics=services.metrics, face="api")],
     )
     app.state.services = services

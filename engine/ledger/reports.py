@@ -38,17 +38,25 @@ async def message_errors(pool: Pool, campaign_id: UUID) -> schema.MessageErrors:
 
 
 async def job_errors(
-    pool: Pool, campaign_id: UUID, cursor: str | None = None, limit: int = 100
+    pool: Pool,
+    campaign_id: UUID | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
+    *,
+    upload_id: UUID | None = None,
 ) -> schema.JobErrors:
-    """Errors of a campaign and of its recipient file, in order; counts are exact where details are capped.
-
-    Raises NotFound, BadCursor.
+    """Errors of a recipient file, or of a campaign and its file, in order; counts are exact where details are
+    capped. Raises NotFound, BadCursor.
     """
+    assert (campaign_id is None) != (upload_id is None)
     queries, limit = load("reports"), min(max(limit, 1), LIMIT)
     async with pool.acquire() as connection:
-        upload_id = await connection.fetchval(queries["upload_of"], campaign_id)
-        if upload_id is None:
-            raise NotFound(f"no campaign {campaign_id}")
+        if campaign_id is not None:
+            upload_id = await connection.fetchval(queries["upload_of"], campaign_id)
+            if upload_id is None:
+                raise NotFound(f"no campaign {campaign_id}")
+        elif not await connection.fetchval(queries["has_upload"], upload_id):
+            raise NotFound(f"no upload {upload_id}")
         counts = {row["code"]: row["count"] for row in await connection.fetch(
             queries["job_error_counts"], upload_id, campaign_id
         )}  # fmt: skip

@@ -79,6 +79,10 @@ class _Pending:
 _warm: dict[UUID, tuple[int, SeenNumbers]] = {}
 
 
+# The commit under way of each upload: whoever opens or discards the upload waits for it.
+_writing: dict[UUID, asyncio.Task[None]] = {}
+
+
 class Ingest:
     """One upload being read. Not for use by two tasks at once; two Ingests of one upload cannot
     count twice.
@@ -93,6 +97,8 @@ class Ingest:
         self._in_long = bool(stored and stored.pop("in_long"))
         self._dialect = Dialect.from_json(stored) if stored else None
         self._committed: int = row["byte_offset"]
+        self._stored: int = self._committed  # where the commit under way, if any, ends
+        self._task: asyncio.Task[None] | None = None
         self._lines: int = row["lines"]
         self._next_chunk: int = row["chunks"]
         self._buffer = bytearray()
@@ -105,6 +111,7 @@ class Ingest:
 
         Raises UploadNotFound, UploadNotOpen, and UnusableFile for a default country that does not exist.
         """
+        await _written(upload_id)
         row = await pool.fetchrow(load("ingest")["open"], upload_id)
         if row is None:
             raise UploadNotFound(f"no upload {upload_id}")
@@ -149,8 +156,9 @@ class Ingest:
             await self._read(final=False)
         if self._dialect is None:
             return
-        if self._buffer_offset > self._committed:
+        if self._buffer_offset > self._stored:
             await self._store(final=False)
+        await self._settled()
         _warm[self._upload_id] = self._committed, self._seen
         while len(_warm) > KEPT_WARM:
             del _warm[next(iter(_warm))]
@@ -162,6 +170,7 @@ class Ingest:
         """
         await self._read(final=True)
         await self._store(final=True)
+        await self._settled()
         log.info("upload complete", upload_id=str(self._upload_id), bytes=self._committed, lines=self._lines)
 
     async def _read(self, *, final: bool) -> None:
@@ -181,7 +190,7 @@ class Ingest:
         )
         offsets, data = block.columns[dialect.msisdn_index]
         numbers, reasons = msisdn.normalise(data, memoryview(offsets)[1:], self._country)
-        waiting = self._buffer_offset - self._committed
+        waiting = self._buffer_offset - self._stored
         full = len(self._pending.numbers) + block.rows > MAX_ROWS or waiting >= CHUNK_BYTES
         if waiting and full:
             await self._store(final=False)
@@ -219,22 +228,37 @@ class Ingest:
         return header_end
 
     async def _store(self, *, final: bool) -> None:
-        """What is pending, the counters and the offset, in one transaction."""
-        assert self._dialect is not None
-        pending, queries = self._pending, load("ingest")
+        """Starts the commit of what is pending once the one before is through; reading goes on meanwhile."""
+        pending, self._pending = self._pending, _Pending(JobErrors(self._pending.errors.room))
         keep = self._seen.new(pending.numbers, pending.reasons)
-        accepted = keep.tobytes().count(1)
-        await asyncio.sleep(0)
+        begin, self._stored = self._stored, self._buffer_offset
+        in_long = self._in_long
+        await self._settled()
+        self._task = asyncio.create_task(self._write(pending, keep, begin, self._stored, in_long, final))
+        _writing[self._upload_id] = self._task
+        self._task.add_done_callback(partial(_forget, self._upload_id))
+
+    async def _settled(self) -> None:
+        """Waits for the commit under way; raises what it raised, also later on: this Ingest is lost then."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def _write(
+        self, pending: _Pending, keep: array[int], begin: int, end: int, in_long: bool, final: bool
+    ) -> None:
+        """The rows to keep, the counters and the offset, in one transaction."""
+        assert self._dialect is not None
+        queries, accepted = load("ingest"), keep.tobytes().count(1)
         chunk = None
         if accepted:
             chunk = await asyncio.to_thread(_encode, pending, self._dialect, keep)
-        dialect = msgspec.json.encode({**self._dialect.to_json(), "in_long": self._in_long}).decode()
+        dialect = msgspec.json.encode({**self._dialect.to_json(), "in_long": in_long}).decode()
         async with self._pool.acquire() as connection, connection.transaction():
             moved = await connection.fetchval(
                 queries["move"],
                 self._upload_id,
-                self._committed,
-                self._buffer_offset,
+                begin,
+                end,
                 pending.lines,
                 accepted,
                 pending.rows - pending.job_errors - accepted,
@@ -245,21 +269,29 @@ class Ingest:
                 raise UploadConflict("the upload was moved on or closed by somebody else")
             if chunk is not None:
                 await connection.execute(
-                    queries["add_chunk"],
-                    self._upload_id,
-                    self._next_chunk,
-                    accepted,
-                    self._buffer_offset,
-                    *chunk,
+                    queries["add_chunk"], self._upload_id, self._next_chunk, accepted, end, *chunk
                 )
             await _add_errors(connection, self._upload_id, pending.errors)
             if final:
                 stored = await connection.fetch(queries["digests"], self._upload_id)
                 digest = upload_digest(row["digest"] for row in stored)
                 await connection.execute(queries["complete"], self._upload_id, digest)
-        self._committed = self._buffer_offset
+        self._committed = end
         self._next_chunk += chunk is not None
-        self._pending = _Pending(JobErrors(pending.errors.room))
+
+
+async def _written(upload_id: UUID) -> None:
+    """Waits for the commit under way of an upload, however it ends."""
+    task = _writing.get(upload_id)
+    if task is not None:
+        await asyncio.wait((task,))
+
+
+def _forget(upload_id: UUID, task: asyncio.Task[None]) -> None:
+    if _writing.get(upload_id) is task:
+        del _writing[upload_id]
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("upload commit failed", upload_id=str(upload_id), error=type(task.exception()).__name__)
 
 
 async def discard(pool: Pool, upload_id: UUID) -> None:
@@ -268,6 +300,7 @@ async def discard(pool: Pool, upload_id: UUID) -> None:
     Raises UploadNotFound, and UploadInUse where a campaign was made of it. Repeating it changes nothing.
     """
     queries = load("ingest")
+    await _written(upload_id)
     _warm.pop(upload_id, None)
     async with pool.acquire() as connection, connection.transaction():
         if await connection.execute(queries["discard"], upload_id) == "UPDATE 0":

@@ -35,8 +35,7 @@ def application(state: EngineState) -> Starlette:
 
 def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    name = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
-    return problem(request, Refused(name, error.status_code, error.detail))
+    return problem(request, Refused("not-found", error.status_code, error.detail))
 
 
 class CoreServer(uvicorn.Server):

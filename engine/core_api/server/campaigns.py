@@ -15,11 +15,13 @@ MAX_IDS = 200
 
 
 async def seal(request: Request) -> Response:
+    """Seal a manifest; the campaign waits in Pending for its approval."""
     spec = await body(request, schema.CampaignSpec)
     return answer(await campaigns.create(engine(request).pool, spec), 201)
 
 
 async def command(request: Request) -> Response:
+    """Start, pause, resume, cancel or return a campaign, once a decision id."""
     state, order = engine(request), await body(request, schema.CampaignCommand)
     moved = await campaigns.command(state.pool, path_uuid(request), order, rate=state.dispatcher.rate_per_s)
     state.dispatcher.wake()
@@ -27,11 +29,13 @@ async def command(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
+    """One campaign: state, reason, counts, rate, time left."""
     state = engine(request)
     return answer(await campaigns.get(state.pool, path_uuid(request), rate=state.dispatcher.rate_per_s))
 
 
 async def several(request: Request) -> Response:
+    """Up to 200 campaigns by `ids`."""
     state, given = engine(request), request.query_params.get("ids", "").split(",")
     try:
         ids = [UUID(text) for text in given if text]
@@ -49,14 +53,17 @@ async def several(request: Request) -> Response:
 
 
 async def series(request: Request) -> Response:
+    """What was sent, delivered and failed in each 10 seconds."""
     return answer(await reports.series(engine(request).pool, path_uuid(request)))
 
 
 async def message_errors(request: Request) -> Response:
+    """Error codes of responses and receipts with their counts."""
     return answer(await reports.message_errors(engine(request).pool, path_uuid(request)))
 
 
 async def job_errors(request: Request) -> Response:
+    """Errors of the workflow: lines of the file, refused binds."""
     page = await reports.job_errors(
         engine(request).pool,
         campaign_id=path_uuid(request),
@@ -67,6 +74,7 @@ async def job_errors(request: Request) -> Response:
 
 
 async def recipients(request: Request) -> Response:
+    """A page of messages with their state, by `cursor`, `limit` and `state`."""
     query = request.query_params
     page = await reports.recipients(
         engine(request).pool,
@@ -79,6 +87,7 @@ async def recipients(request: Request) -> Response:
 
 
 async def recount(request: Request) -> Response:
+    """The equation recounted from the rows, beside the statistics."""
     return answer(await equation.recount(engine(request).pool, path_uuid(request)))
 
 

@@ -30,6 +30,7 @@ async def health(request: Request) -> Response:
 
 
 async def pulse(request: Request) -> Response:
+    """Messages in flight, rates, binds."""
     return answer(engine(request).dispatcher.pulse())
 
 
@@ -45,6 +46,7 @@ async def published_schema(_request: Request) -> Response:
 
 
 async def put_account(request: Request) -> Response:
+    """Insert or change an SMSC account. The password never comes back."""
     spec = await body(request, schema.AccountSpec)
     _same_name(request, spec.name)
     state = engine(request)
@@ -55,6 +57,7 @@ async def put_account(request: Request) -> Response:
 
 
 async def put_channel(request: Request) -> Response:
+    """Insert or change a channel over an account."""
     spec = await body(request, schema.ChannelSpec)
     _same_name(request, spec.name)
     state = engine(request)
@@ -65,6 +68,7 @@ async def put_channel(request: Request) -> Response:
 
 
 async def every_channel(request: Request) -> Response:
+    """All channels with the state of their binds."""
     state = engine(request)
     live = {(bind.account, bind.number): bind for bind in state.dispatcher.binds()}
     async with state.pool.acquire() as connection:

@@ -27,6 +27,7 @@ async def create(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
+    """Counters of an upload, and the byte where it goes on."""
     return answer(await uploads.get(engine(request).pool, path_uuid(request)))
 
 
@@ -79,6 +80,7 @@ async def _take_all(target: ingest.Ingest, request: Request, final: bool) -> Non
 
 
 async def discard(request: Request) -> Response:
+    """Drop all that came of an upload."""
     state, upload_id = engine(request), path_uuid(request)
     lock = state.upload_locks.get(upload_id)
     if lock is not None and lock.locked():
@@ -88,6 +90,7 @@ async def discard(request: Request) -> Response:
 
 
 async def errors(request: Request) -> Response:
+    """A page of bad lines with their reasons, and exact counts by code."""
     page = await reports.job_errors(
         engine(request).pool,
         upload_id=path_uuid(request),

@@ -17,6 +17,9 @@ ORDER BY count DESC, context, code;
 -- name: upload_of
 SELECT upload_id FROM campaigns WHERE campaign_id = $1;
 
+-- name: has_upload
+SELECT EXISTS (SELECT FROM uploads WHERE upload_id = $1);
+
 -- name: job_error_counts
 SELECT code, sum(count)::bigint AS count
 FROM (

@@ -131,3 +131,8 @@ async def test_job_errors_count_exactly_and_page_by_page(pool, box):
     assert (first.total, [error.line_no for error in first.errors]) == (12346, [0, 1, 2, 3])
     rest = await reports.job_errors(pool, id_, first.next, 4)
     assert ([error.code for error in rest.errors], rest.next) == (["too_short", "bind_refused"], None)
+    of_file = await reports.job_errors(pool, upload_id=upload_id)
+    assert (of_file.total, of_file.counts, len(of_file.errors)) == (12345, {"too_short": 12345}, 5)
+    for unknown in ({"upload_id": uuid4()}, {"campaign_id": uuid4()}):
+        with pytest.raises(errors.NotFound):
+            await reports.job_errors(pool, **unknown)
