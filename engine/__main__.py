@@ -1,5 +1,7 @@
 """`python -m engine`: one engine process. Prints one JSON line when it is ready; SIGTERM ends it cleanly."""
 
+import engine.memory  # noqa: F401, I001 - before anything imports pyarrow
+
 import asyncio
 import json
 import signal

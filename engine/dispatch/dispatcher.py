@@ -34,7 +34,7 @@ from engine.settings import EngineSettings
 log = structlog.get_logger(__name__)
 
 _AWAY_PAUSE_S = 0.5
-_SETTLE_EVERY_S = 10.0
+_SETTLE_EVERY_S = 2.0
 _INDEX_EVERY_S = 60.0
 
 

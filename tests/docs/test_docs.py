@@ -9,7 +9,7 @@ import pytest
 ROOT = generated.DOCS.parent
 PROBLEM = re.compile(
     r"""urn:heliograph:problem:([a-z-]+)|Refused\(\s*"([a-z-]+)"|: \("([a-z-]+)", 4\d\d\)"""
-    r"""|^    (?:problem|type)(?:: ClassVar\[str\])? = "([a-z-]+)"$|Problem\(\d+, "([a-z-]+)\"""",
+    r"""|^    (?:problem|type)(?:: ClassVar\[str\])? = "([a-z-]+)"$|Problem\(\w+, "([a-z-]+)\"""",
     re.MULTILINE,
 )
 

@@ -141,6 +141,7 @@ CREATE TABLE campaigns (                     -- the engine's half: state from Bu
     settled_at         timestamptz
 );
 CREATE INDEX campaigns_state ON campaigns (state) WHERE state IN ('Pending', 'Sending', 'Paused', 'Done', 'Cancelled');
+CREATE INDEX campaigns_unsettled ON campaigns (campaign_id) WHERE settled_at IS NULL;
 
 CREATE TABLE slices (                        -- a range of a chunk's rows, or explicit rows of an earlier slice
     slice_id        bigint PRIMARY KEY,      -- days since 2020-01-01 << 40 | partition << 28 | number
