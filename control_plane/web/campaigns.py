@@ -146,8 +146,9 @@ class CampaignPages:
     ) -> Response:
         try:
             upload = await upload_view(self.services, visit, campaign)
+            reachable = True
         except EngineUnavailable:
-            upload = None
+            upload, reachable = None, False
         fields = {
             "name": form.get("name", campaign.name),
             "sender": form.get("sender", str(campaign.sender_revision_id or "")),
@@ -164,6 +165,7 @@ class CampaignPages:
             senders=await self._senders(visit),
             columns=upload["columns"] if upload else [],
             upload=upload,
+            engine_down=not reachable,
             count_url=f"/campaigns/{campaign.id}/measure",
             steps=steps(campaign),
             sender=campaign.sender,

@@ -84,7 +84,6 @@ class Login:
         response = go("/login?done=logged-out")
         for name in (SESSION_COOKIE, WORKSPACE_COOKIE):
             response.delete_cookie(name)
-        response.headers["clear-site-data"] = '"cache"'
         return response
 
     async def show_password(self, request: Request) -> Response:

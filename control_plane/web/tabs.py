@@ -13,7 +13,7 @@ from control_plane.web.session import Visit
 from control_plane.web.translation import _
 from control_plane.web.views import error_counts, message_look
 
-PAGE = 50
+PAGE = 25
 RECIPIENT_STATES = ("DELIVERED", "SUBMITTED_OPERATOR", "UNDELIVERED", "FAILED", "IN_DOUBT")
 
 

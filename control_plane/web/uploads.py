@@ -55,7 +55,12 @@ class Uploads:
             return json_answer(upload if upload is not None else {"state": "none", "byte_offset": 0})
         view = await upload_view(self.services, visit, campaign)
         return self.pages.fragment(
-            request, visit, "campaigns/recipients.html", campaign=campaign_facts(campaign), upload=view
+            request,
+            visit,
+            "campaigns/recipients.html",
+            campaign=campaign_facts(campaign),
+            upload=view,
+            engine_down=False,
         )
 
     async def columns(self, request: Request) -> Response:

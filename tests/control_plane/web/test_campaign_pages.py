@@ -210,9 +210,13 @@ async def test_with_the_engine_away_pages_say_so_and_drafts_still_work(
     author: Any, core: FakeCore, recipients_file: bytes
 ) -> None:
     campaign = await pending(author, recipients_file)
+    filled = await create(author, "Filled")
+    await upload(author, filled, recipients_file)
     core.away = True
     draft = await create(author)
-    assert (await author.get(f"/campaigns/{draft}")).status_code == 200
+    page = await author.get(f"/campaigns/{filled}")
+    assert page.status_code == 200
+    assert "Recipients can be uploaded when it answers again." in page.text
     assert "cannot be reached" in (await author.get("/campaigns")).text
     assert (await author.get(f"/campaigns/{campaign}")).status_code == 200
     refused = await author.get(f"/campaigns/{draft}/review")

@@ -1,0 +1,26 @@
+// Writing a campaign's text: chips insert columns where the cursor is, and leaving does not lose what is unsaved.
+
+const text = document.getElementById("text");
+
+document.addEventListener("click", (event) => {
+  const chip = event.target.closest("[data-insert]");
+  if (!chip || !text) return;
+  const { selectionStart, selectionEnd } = text;
+  text.setRangeText(chip.dataset.insert, selectionStart, selectionEnd, "end");
+  text.dispatchEvent(new Event("input", { bubbles: true }));
+  text.focus();
+});
+
+const form = text?.form;
+let unsaved = false;
+
+form?.addEventListener("input", () => (unsaved = true));
+form?.addEventListener("submit", () => (unsaved = false));
+addEventListener("beforeunload", (event) => {
+  if (unsaved) event.preventDefault();
+});
+
+// The sender stands at the top of the phone, so a change of it is measured too.
+document.getElementById("sender")?.addEventListener("change", () => {
+  document.body.dispatchEvent(new Event("recount"));
+});
