@@ -40,6 +40,7 @@ bench: build  ## the table of encode, parse, submit, durable, ingest, side by si
 screenshots: build  ## play the story in Chromium and refresh docs/screenshots
 	@sh deploy/prepare.sh tools
 	HELIOGRAPH_SCREENSHOTS=docs/screenshots $(PYTEST) -m browser
+	@rm -f docs/screenshots/*-1440-dark.png docs/screenshots/*-390-light.png  # of each page, two are kept
 
 lock: build  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/python -m pip install -q uv

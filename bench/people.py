@@ -72,6 +72,10 @@ class Person:
         entry = next(entry for entry in queue if entry["id"] == campaign)
         self._post(f"/moderation/{campaign}/approve", version=str(entry["version"]))
 
+    def page(self, path: str) -> str:
+        """A page as a browser gets it."""
+        return _checked(self._http.get(path)).text
+
     def status(self, campaign: str) -> dict[str, Any]:
         return dict(self._get(f"/campaigns/{campaign}/status").json())
 

@@ -47,6 +47,7 @@ class CampaignPages:
         ]
 
     async def index(self, request: Request) -> Response:
+        """The list, newest change first, by `state`."""
         visit, wanted = visit_of(request), request.query_params.get("state")
         state = next((known for known in STATES if known == wanted), None)
         after = request.query_params.get("after") or None
@@ -81,6 +82,7 @@ class CampaignPages:
         )
 
     async def new(self, request: Request) -> Response:
+        """The form for a draft."""
         visit = visit_of(request)
         visit.member.require(Action.EDIT_CAMPAIGNS)
         return await self._new_page(request, visit, {}, {}, 200)
@@ -109,6 +111,7 @@ class CampaignPages:
         )
 
     async def create(self, request: Request) -> Response:
+        """A new draft: name, sender (an approved revision), text."""
         visit, form = visit_of(request), await read_form(request)
         try:
             campaign = await self.services.campaigns.create(
@@ -175,6 +178,7 @@ class CampaignPages:
         )
 
     async def save(self, request: Request) -> Response:
+        """Change a draft."""
         visit, form = visit_of(request), await read_form(request)
         campaign_id = request.path_params["id"]
         try:
@@ -196,6 +200,7 @@ class CampaignPages:
         return go(f"{then}/review" if form.get("then") == "review" else f"{then}?done=saved")
 
     async def review(self, request: Request) -> Response:
+        """What submitting will do: parts, alphabets, samples, lines left out."""
         visit = visit_of(request)
         campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
         if not campaign.editable:
@@ -230,6 +235,7 @@ class CampaignPages:
         )
 
     async def submit(self, request: Request) -> Response:
+        """Seal the draft and put it into the moderation queue."""
         visit = visit_of(request)
         try:
             campaign = await self.services.campaigns.submit(visit.member, request.path_params["id"])
@@ -241,6 +247,7 @@ class CampaignPages:
         return self._standing(request, campaign, "submitted")
 
     async def withdraw(self, request: Request) -> Response:
+        """Take a campaign back before its decision."""
         visit = visit_of(request)
         campaign = await self.services.campaigns.withdraw(visit.member, request.path_params["id"])
         return self._standing(request, campaign, "withdrawn")

@@ -102,11 +102,13 @@ class LivePages:
         )
 
     async def status(self, request: Request) -> Response:
+        """State, reason, counts, rate and time left as JSON."""
         visit = visit_of(request)
         live = await self.services.campaigns.live(visit.member, request.path_params["id"])
         return json_answer(live_view(live).to_json())
 
     async def events(self, request: Request) -> Response:
+        """The same as a stream of server-sent events, once a second."""
         visit = visit_of(request)
         campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
 
@@ -119,6 +121,7 @@ class LivePages:
         )
 
     async def series(self, request: Request) -> Response:
+        """Messages sent, delivered and failed in each 10 seconds."""
         visit = visit_of(request)
         return json_answer(await self.services.campaigns.series(visit.member, request.path_params["id"]))
 
@@ -138,6 +141,7 @@ class LivePages:
         return functools.partial(self._command, control)
 
     async def _command(self, control: Control, request: Request) -> Response:
+        """Pause, resume or cancel, as the path says."""
         visit = visit_of(request)
         live = await self.services.campaigns.command(visit.member, request.path_params["id"], control)
         if wants_json(request):

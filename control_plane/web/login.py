@@ -36,6 +36,7 @@ class Login:
         ]
 
     async def show(self, request: Request) -> Response:
+        """The login form."""
         token = request.cookies.get(SESSION_COOKIE)
         if await self.services.identity.actor(token) is not None:
             return go("/")
@@ -43,6 +44,7 @@ class Login:
         return self.pages.alone(request, "login.html", next=wanted, email="", locked_s=0, refused=False)
 
     async def login(self, request: Request) -> Response:
+        """Log in: a session cookie and a redirect, or why not."""
         form = await read_form(request)
         email, wanted = form.get("email", "").strip(), local_path(form.get("next", ""))
         outcome = await self.services.identity.login(
@@ -80,6 +82,7 @@ class Login:
         return response
 
     async def logout(self, request: Request) -> Response:
+        """End this session."""
         await self.services.identity.logout(request.cookies.get(SESSION_COOKIE))
         response = go("/login?done=logged-out")
         for name in (SESSION_COOKIE, WORKSPACE_COOKIE):
@@ -87,9 +90,11 @@ class Login:
         return response
 
     async def show_password(self, request: Request) -> Response:
+        """The form to choose a password of one's own."""
         return await self._password_page(request, {}, 200)
 
     async def set_password(self, request: Request) -> Response:
+        """Change the password; every other session ends."""
         visit = visit_of(request)
         form = await read_form(request)
         current, new = form.get("current", ""), form.get("new", "")
@@ -116,6 +121,7 @@ class Login:
         )
 
     async def account(self, request: Request) -> Response:
+        """Who one is, and the form to change the password."""
         return await self._account_page(request, {}, 200)
 
     async def _account_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
@@ -134,6 +140,7 @@ class Login:
         )
 
     async def theme(self, request: Request) -> Response:
+        """Light, dark or as the system has it, kept in a cookie."""
         form = await read_form(request)
         response = go(local_path(form.get("back", "")))
         if form.get("theme") in THEMES:

@@ -38,6 +38,7 @@ class ModerationPages:
         ]
 
     async def queue(self, request: Request) -> Response:
+        """What waits for a decision, oldest first."""
         visit, after = visit_of(request), request.query_params.get("after") or None
         page = await self.services.moderation.queue(visit.member, limit=PAGE, after=after)
         if wants_json(request):
@@ -59,6 +60,7 @@ class ModerationPages:
         )
 
     async def show(self, request: Request) -> Response:
+        """What will go out, and the decision on it."""
         visit = visit_of(request)
         visit.member.require(Action.DECIDE_CAMPAIGNS)
         campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
@@ -67,6 +69,7 @@ class ModerationPages:
         return await self._page(request, visit, campaign, {}, "", 200)
 
     async def dry_run(self, request: Request) -> Response:
+        """The count over a large file, fetched by the page when it is there."""
         visit = visit_of(request)
         visit.member.require(Action.DECIDE_CAMPAIGNS)
         campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
@@ -80,6 +83,7 @@ class ModerationPages:
         )
 
     async def approve(self, request: Request) -> Response:
+        """Approve the version that was looked at; sending starts."""
         visit, form = visit_of(request), await read_form(request)
         revision = whole(form.get("version"), -1)
         campaign = await self.services.moderation.approve(
@@ -90,6 +94,7 @@ class ModerationPages:
         return go(f"/campaigns/{campaign.id}?done=approved")
 
     async def reject(self, request: Request) -> Response:
+        """Give it back with a note."""
         visit, form = visit_of(request), await read_form(request)
         revision, note = whole(form.get("version"), -1), form.get("note", "")
         campaign_id = request.path_params["id"]

@@ -29,6 +29,7 @@ class Overview:
         return [Route("/", self.show, methods=["GET"]), Route("/pulse", self.pulse, methods=["GET"])]
 
     async def pulse(self, request: Request) -> Response:
+        """The top bar's figures."""
         visit = visit_of(request)
         count = await queue_count(visit)
         return self.pages.fragment(
@@ -41,6 +42,7 @@ class Overview:
         )
 
     async def show(self, request: Request) -> Response:
+        """What is going out and what waits; all workspaces for a Super Admin."""
         visit = visit_of(request)
         return await (self._workspaces if visit.actor.super_admin else self._member)(request, visit)
 

@@ -53,6 +53,7 @@ class Reference:
         return await self.pages.page(request, visit, "senders.html", rows=rows)
 
     async def channels(self, request: Request) -> Response:
+        """Channels with the state of their binds."""
         visit = visit_of(request)
         if not (visit.actor.super_admin or visit.may(Action.VIEW_CHANNELS)):
             raise Forbidden(_("Your role may not view channels."))

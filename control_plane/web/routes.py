@@ -47,6 +47,11 @@ class Console:
         live = LivePages(services, pages, self.feeds, Tabs(services))
         campaigns = CampaignPages(services, pages, live, dry_runs)
         icon = RedirectResponse(self.assets.url("favicon.svg"), 301)
+
+        async def favicon(_request: Request) -> Response:
+            """Where browsers look for the icon."""
+            return icon
+
         return [
             *Login(services, pages).routes,
             *Overview(services, pages).routes,
@@ -56,7 +61,7 @@ class Console:
             *live.routes,
             *ModerationPages(services, pages, dry_runs).routes,
             *Reference(services, pages).routes,
-            Route("/favicon.ico", lambda _request: icon),
+            Route("/favicon.ico", favicon),
             Route("/static/{path:path}", self.assets),
         ]
 

@@ -71,6 +71,7 @@ class Uploads:
         return self.pages.fragment(request, visit, "campaigns/columns.html", columns=columns)
 
     async def discard(self, request: Request) -> Response:
+        """Drop the draft's recipients."""
         visit = visit_of(request)
         visit.member.require(Action.EDIT_CAMPAIGNS)
         campaign = await self.services.campaigns.discard_upload(visit.member, request.path_params["id"])

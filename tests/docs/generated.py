@@ -1,5 +1,6 @@
 """The generated pages of docs/: `python tests/docs/generated.py` writes them, the test beside it compares."""
 
+import functools
 import importlib
 import inspect
 import tempfile
@@ -117,7 +118,7 @@ def _route_table(routes: Any, prefix: str) -> list[str]:
     lines = ["| route | what it does |", "|---|---|"]
     for route in routes:
         if isinstance(route, Route):
-            methods = " ".join(sorted((route.methods or set()) - {"HEAD"}))
+            methods = " ".join(sorted((route.methods or {"GET"}) - {"HEAD"}))
             lines.append(f"| `{methods} {prefix}{route.path}` | {_first_sentence(route.endpoint)} |")
         elif isinstance(route, Mount):
             lines.append(f"| `GET {prefix}{route.path}/...` | {route.name or 'static files'} |")
@@ -125,8 +126,8 @@ def _route_table(routes: Any, prefix: str) -> list[str]:
 
 
 def _first_sentence(endpoint: Any) -> str:
-    text = inspect.getdoc(endpoint) or endpoint.__name__.replace("_", " ")
-    return " ".join(text.split("\n\n")[0].split())
+    function = endpoint.func if isinstance(endpoint, functools.partial) else endpoint
+    return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
 
 
 def metrics_page() -> str:

@@ -24,6 +24,10 @@ def test_every_setting_is_explained() -> None:
     assert "| |" not in generated.settings_page()
 
 
+def test_every_route_is_explained() -> None:
+    assert "|  |" not in generated.routes_page()
+
+
 def test_every_option_of_the_command_is_explained() -> None:
     assert "| None |" not in generated.cli_page()
 

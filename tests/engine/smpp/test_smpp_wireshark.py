@@ -1,7 +1,6 @@
 """Wireshark's dissector reads every PDU we build as we meant it: a third party's view of the tables."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from engine.smpp.tables import PDUS, SUBMIT_SM, TLVS, Field, Kind
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(not shutil.which("text2pcap"), reason="Wireshark's tools are not installed"),
 ]
 
 
