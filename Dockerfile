@@ -12,6 +12,8 @@ RUN useradd --create-home --uid 10001 heliograph && install -d -o heliograph /da
 COPY --from=build /opt/heliograph /opt/heliograph
 USER heliograph
 ENV PATH=/opt/heliograph/bin:$PATH HELIOGRAPH_DATA=/data PYTHONUNBUFFERED=1
+# Inside the container every address is its own: which of them the world sees is said by `docker run -p`.
+ENV HELIOGRAPH_CONTROL_UI_HOST=0.0.0.0 HELIOGRAPH_CONTROL_API_HOST=0.0.0.0
 VOLUME /data
 EXPOSE 8088 8081
 STOPSIGNAL SIGTERM

@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/smsc/*.pyx)
+SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/smsc/*.pyx bench/simulators/smsc/*.pxd)
 export PYTHON
 PYTEST := $(BIN)/python -m pytest
 
@@ -48,5 +48,6 @@ lock: build  ## write requirements.lock anew from pyproject.toml
 		--no-emit-index-url --no-emit-find-links --no-header -o requirements.lock
 
 clean:  ## remove what was built (data in var/ stays)
-	rm -rf $(VENV) build test-artifacts *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist test-artifacts *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
 	find engine bench -name '*.so' -delete

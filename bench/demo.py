@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from bench.measure import peak_rss_bytes
 from bench.people import Person, Stuck
 from bench.scenarios.recipients_file import Expected, write_recipients
 from bench.simulators.smsc.witness import read as read_witness
@@ -25,6 +26,7 @@ from bench.simulators.smsc.witness import read as read_witness
 TEXT = "Hello {{name}}, your order is ready for collection."
 SMSC = "--receipt-share 1.0 --undelivered-share 0.02 --receipt-delay-ms 200 --receipt-jitter-ms 100"
 CHUNK_BYTES = 256 * 1024
+MEASURED = ("engine", "control_plane")  # the programs whose memory we promise something of
 
 
 @dataclass
@@ -76,8 +78,8 @@ class Stack:
         return login["email"], login["password"]
 
     def peak_rss_bytes(self) -> dict[str, int]:
-        """Highest resident memory so far, of the programs we promise something of."""
-        return {name: peak_rss_bytes(self.ready["pids"][name]) for name in ("engine", "control_plane")}
+        """Highest resident memory so far."""
+        return {name: peak_rss_bytes(self.ready["pids"][name]) for name in MEASURED}
 
     def stop(self) -> None:
         self.process.terminate()
@@ -85,14 +87,6 @@ class Stack:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
-
-
-def peak_rss_bytes(pid: int) -> int:
-    """VmHWM of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise ValueError(f"process {pid} has no VmHWM")
 
 
 @click.command()

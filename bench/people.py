@@ -68,8 +68,7 @@ class Person:
         self._post(f"/campaigns/{campaign}/submit")
 
     def approve(self, campaign: str) -> None:
-        queue = self._get("/moderation").json()["queue"]
-        entry = next(entry for entry in queue if entry["id"] == campaign)
+        entry = self._get(f"/moderation/{campaign}").json()
         self._post(f"/moderation/{campaign}/approve", version=str(entry["version"]))
 
     def page(self, path: str) -> str:

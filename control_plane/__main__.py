@@ -12,6 +12,7 @@ import logging
 import signal
 import socket
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict
 
@@ -35,6 +36,10 @@ STOP_S = 2.5  # the whole of it
 
 class StartError(Exception):
     """Why it does not start, in one line."""
+
+
+# What a person is told in one line instead of a traceback.
+TOLD = (StartError, StoreUnavailable, KeyFileError, CertificatesError, NotFound, tomllib.TOMLDecodeError)
 
 
 class Server(uvicorn.Server):
@@ -68,7 +73,7 @@ def main() -> int:
             name = ".".join(str(part) for part in fault["loc"]).upper()
             print(f"control plane: {PREFIX}{name}: {fault['msg']}", file=sys.stderr)
         return 1
-    except (StartError, StoreUnavailable, KeyFileError, CertificatesError, NotFound, OSError) as error:
+    except (*TOLD, OSError) as error:
         print(f"control plane: {error}", file=sys.stderr)
         return 1
     return 0
@@ -181,22 +186,26 @@ def _listen(host: str, port: int, setting: str) -> socket.socket:
 
 
 def _configure_logs() -> None:
+    """One JSON object a line on standard error, ours and the libraries'."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.format_exc_info,
+    ]
+    render = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(
-        level=logging.WARNING,
-        stream=sys.stderr,
-        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}',
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processor=render, foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared]
+        )
     )
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries])
 
 
 if __name__ == "__main__":

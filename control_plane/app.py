@@ -1,14 +1,12 @@
 """The control plane put together: its services, and the two ASGI apps over them."""
 
 import asyncio
-import importlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 
 from control_plane.api import ROUTES
 from control_plane.audit.audit import Audit
@@ -37,6 +35,7 @@ from control_plane.senders.senders import Senders
 from control_plane.services import Services
 from control_plane.settings import ControlPlaneSettings
 from control_plane.upkeep import upkeep
+from control_plane.web import routes as web
 from control_plane.workspaces.key_file import KeyFile
 from control_plane.workspaces.model import WORKSPACES
 from control_plane.workspaces.workspaces import Workspaces
@@ -134,14 +133,10 @@ async def running(services: Services) -> AsyncIterator[None]:
 
 def ui_app(services: Services) -> Starlette:
     """The pages (control_plane/web), which bring routes, middleware and their error pages."""
-    web = importlib.import_module("control_plane.web.routes")
-    routes: Sequence[BaseRoute] = web.routes(services)
-    extra: Sequence[Middleware] = getattr(web, "middleware", lambda _: [])(services)
-    handlers: dict[Any, Any] = getattr(web, "exception_handlers", lambda _: {})(services)
     app = Starlette(
-        routes=list(routes),
-        middleware=[Middleware(Measured, metrics=services.metrics, face="ui"), *extra],
-        exception_handlers=handlers,
+        routes=web.routes(services),
+        middleware=[Middleware(Measured, metrics=services.metrics, face="ui"), *web.middleware(services)],
+        exception_handlers=web.exception_handlers(services),
     )
     app.state.services = services
     return app

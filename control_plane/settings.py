@@ -12,10 +12,14 @@ from pydantic_settings import (
 )
 
 PREFIX = "HELIOGRAPH_CONTROL_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
 
 
 class ControlPlaneSettings(BaseSettings):
-    """One typed object; every field is documented by its description (docs/settings.md is made from them)."""
+    """One typed object; every field is documented by its description (docs/settings.md is made from them).
+
+    Raises pydantic.ValidationError with every fault at once.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
@@ -77,6 +81,9 @@ class ControlPlaneSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = os.environ.get(f"{PREFIX}CONFIG")
-        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
-        return (*sources, TomlConfigSettingsSource(settings_cls, Path(toml))) if toml else sources
+        file = os.environ.get(CONFIG_VARIABLE)
+        if not file:
+            return init_settings, env_settings
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{CONFIG_VARIABLE} names {file}, which is not a file")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(file))

@@ -36,7 +36,7 @@ class StartRefused(Exception):
 def main() -> None:
     try:
         settings = EngineSettings()
-    except (ValidationError, OSError) as error:
+    except (ValueError, OSError) as error:  # ValidationError, a file that is no TOML, no file
         sys.exit(f"the engine's settings are wrong (heliograph config check engine): {_one_line(error)}")
     log.configure(settings.log_level)
     try:
@@ -105,7 +105,8 @@ def _listen(settings: EngineSettings) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         raise StartRefused(
-            f"port {port} of {host} is in use: stop the other program, or set HELIOGRAPH_ENGINE_CORE_API_PORT"
+            f"cannot listen on {host} port {port} ({error.strerror or error}): "
+            "stop what uses it, or set HELIOGRAPH_ENGINE_CORE_API_PORT"
         ) from error
     listener.listen(128)
     return listener

@@ -66,7 +66,6 @@ class EngineSettings(BaseSettings):
         3.0, ge=0.1, le=60, description="How long a stopping engine waits for responses in flight."
     )
 
-    chunk_rows: int = Field(65_536, ge=1, le=65_536, description="Most rows of a recipient chunk.")
     chunk_cache: int = Field(8, ge=2, le=256, description="Decoded recipient chunks kept in memory.")
     response_timeout_s: float = Field(
         30.0, gt=0, le=600, description="A submit_sm without a response for this long is in doubt."

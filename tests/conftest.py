@@ -20,7 +20,6 @@ settings.load_profile("default")
 def postgres_dsn() -> Iterator[str]:
     """URI of an embedded PostgreSQL that lives as long as the test session."""
     folder = Path(tempfile.mkdtemp(prefix="heliograph-pg-"))
-    folder.chmod(0o755)
     server = get_server(folder / "pg")
     try:
         yield server.get_uri()

@@ -16,7 +16,6 @@ with warnings.catch_warnings():
 def embedded_postgres() -> Iterator[str]:
     """The URI of an empty database on a server with PostgreSQL's own settings (fsync on); gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="heliograph-bench-"))
-    folder.chmod(0o755)  # the server may run as another user than us
     server = get_server(folder / "pg")
     try:
         yield str(server.get_uri())

@@ -5,14 +5,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.demo import TEXT, Stack
-from bench.measure import InvalidRun, Size, Spread, peak_rss_bytes
+from bench.demo import MEASURED, TEXT, Stack
+from bench.measure import InvalidRun, Size, Spread
 from bench.people import Person
 from bench.report import Result
 from bench.scenarios.large_file import LINE_BYTES, blocks
 
 SMALL_BYTES = 1_000_000
-PROGRAMS = ("engine", "control_plane")
 
 
 def run(size: Size) -> Result:
@@ -27,7 +26,7 @@ def run(size: Size) -> Result:
         rates.append(large_bytes // LINE_BYTES / seconds)
     growth = {
         program: Spread.of([large[program] - small[program] for small, large in peaks])
-        for program in PROGRAMS
+        for program in MEASURED
     }
     small, large = peaks[-1]
     return Result(
@@ -39,12 +38,12 @@ def run(size: Size) -> Result:
         rss_bytes=max(large.values()),
         ratios={
             f"{program} large/small": Spread.of([large[program] / small[program] for small, large in peaks])
-            for program in PROGRAMS
+            for program in MEASURED
         },
         extra={
-            **{f"{program}_growth_mib": round(growth[program].max / 2**20, 1) for program in PROGRAMS},
-            **{f"{program}_small_mib": round(small[program] / 2**20, 1) for program in PROGRAMS},
-            **{f"{program}_large_mib": round(large[program] / 2**20, 1) for program in PROGRAMS},
+            **{f"{program}_growth_mib": round(growth[program].max / 2**20, 1) for program in MEASURED},
+            **{f"{program}_small_mib": round(small[program] / 2**20, 1) for program in MEASURED},
+            **{f"{program}_large_mib": round(large[program] / 2**20, 1) for program in MEASURED},
         },
     )
 
@@ -52,7 +51,6 @@ def run(size: Size) -> Result:
 def peak_of_upload(size_bytes: int) -> tuple[dict[str, int], float]:
     """Peak RSS of each program of a fresh Heliograph after an upload through the console; its seconds."""
     folder = Path(tempfile.mkdtemp(prefix="heliograph-bench-"))
-    folder.chmod(0o755)
     lines = size_bytes // LINE_BYTES
     try:
         stack = Stack(folder / "data", [])
@@ -64,7 +62,7 @@ def peak_of_upload(size_bytes: int) -> tuple[dict[str, int], float]:
                 seconds = time.monotonic() - began
             if upload["accepted"] != lines:
                 raise InvalidRun(f"{upload['accepted']} of {lines} lines accepted")
-            return {name: peak_rss_bytes(stack.ready["pids"][name]) for name in PROGRAMS}, seconds
+            return stack.peak_rss_bytes(), seconds
         finally:
             stack.stop()
     finally:

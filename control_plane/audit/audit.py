@@ -80,4 +80,6 @@ class Audit:
                 await self.sweep()
             except StoreUnavailable as error:
                 log.warning("audit sweep waits", reason=str(error))
+            except Exception as error:  # or the audit would stand still until the next start
+                log.error("audit sweep failed", reason=type(error).__name__, exc_info=error)
             await asyncio.sleep(interval_s)

@@ -11,7 +11,12 @@ import msgspec
 from control_plane.documents.records import Collection, Index, Record
 
 SECRET = re.compile(r"pass(word|wd)|secret|token|api_?key|credential", re.IGNORECASE)
-NUMBER = re.compile(r"(?<![\w-])\+?\d[\d ().-]{5,}\d(?![\w-])")  # not within a UUID or a hash
+# A UUID is no number, and its digits are stepped over; nor are the digits within a word or a hash.
+NUMBER = re.compile(
+    r"(?P<uuid>\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b)"
+    r"|(?<![^\W_])\+?\d[\d ().-]{5,}\d(?![^\W_])",
+    re.IGNORECASE,
+)
 TEXT_LIMIT = 500
 
 
@@ -92,6 +97,8 @@ def mask_numbers(text: str) -> str:
     """Every run of seven or more digits (as numbers are written) keeps its last three."""
 
     def hide(match: re.Match[str]) -> str:
+        if match["uuid"]:
+            return match.group()
         digits = re.sub(r"\D", "", match.group())
         return f"…{digits[-3:]}" if len(digits) >= 7 else match.group()
 

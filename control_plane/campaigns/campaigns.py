@@ -1,6 +1,7 @@
 """Campaigns of a workspace: written, filled with recipients, submitted and controlled."""
 
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from uuid import uuid4
 
 import msgspec
@@ -14,16 +15,19 @@ from control_plane.campaigns.model import (
     Control,
     Live,
     Order,
+    Told,
 )
 from control_plane.campaigns.orders import order, with_order
 from control_plane.campaigns.reader import CampaignReader, Id
 from control_plane.campaigns.review import content_problems
 from control_plane.documents.change import change
+from control_plane.documents.store import VersionConflict
 from control_plane.errors import Changed, Conflict, Invalid, NotFound, WrongOffset
 from control_plane.senders.model import SenderRevision
 from engine.core_api import schema
 
 FILE_NAME_LIMIT = 255
+TOLD_KEPT = 100  # pauses and resumes in a campaign's own history; the audit has all
 
 
 class Campaigns(CampaignReader):
@@ -177,9 +181,16 @@ class Campaigns(CampaignReader):
                     await self._core.discard_upload(campaign.upload_id)
             except (NotFound, Conflict):
                 pass  # never begun, or kept by the engine with an earlier submission
-        for happened in (*campaign.outbox, self._event(member, "campaign.delete", campaign)):
-            await self._audit.record_once(happened)
-        await self._scope(member).delete(CAMPAIGNS, campaign.id, campaign.version)
+        deleted = self._event(member, "campaign.delete", campaign)
+        while True:
+            for happened in (*campaign.outbox, deleted):
+                await self._audit.record_once(happened)
+            try:
+                return await self._scope(member).delete(CAMPAIGNS, campaign.id, campaign.version)
+            except VersionConflict:
+                seen, campaign = campaign, await self.get(member, campaign.id)
+                if campaign.revision != seen.revision:
+                    raise Changed("campaign") from None  # by a person, not by the audit's sweeper
 
     # Recipients
 
@@ -206,6 +217,8 @@ class Campaigns(CampaignReader):
         campaign = await self.get(member, campaign_id)
         _require_new(campaign)
         upload = await self._reviews.upload(campaign)
+        if upload is not None and member.actor.user_id not in campaign.contributors:
+            campaign = await self._change(member, campaign.id, partial(self._continued, member))
         if offset == 0:
             upload = await self._begin(member, campaign, file_name, size_bytes, upload)
         elif upload is None or upload.byte_offset != offset:
@@ -237,6 +250,11 @@ class Campaigns(CampaignReader):
 
         return (await self._orders.attempt(await self._change(member, campaign_id, decide)))[0]
 
+    def _continued(self, member: Member, found: Campaign) -> Campaign:
+        """Who sends any of a file's bytes is a contributor, also where somebody else began it."""
+        _require_new(found)
+        return self._touched(member, found, "campaign.upload", {"file": found.file_name})
+
     async def _begin(
         self,
         member: Member,
@@ -245,7 +263,7 @@ class Campaigns(CampaignReader):
         size_bytes: int | None,
         present: schema.Upload | None,
     ) -> schema.Upload:
-        file_name = file_name.replace("\\", "/").rpartition("/")[2].strip()[:FILE_NAME_LIMIT] or "recipients"
+        file_name = _base_name(file_name)
         if present is not None and present.state == "open" and present.byte_offset == 0:
             same = present.file_name == file_name and present.size_bytes == size_bytes
             if same:
@@ -289,7 +307,10 @@ class Campaigns(CampaignReader):
             if found.state != "Approved" or found.engine_id is None:
                 raise Conflict(f"A campaign that is not sending cannot {control}.")
             wanted = order(control, found.engine_id, member.actor.name, now, decision_id)
-            return with_order(with_event(found, self._event(member, f"campaign.{control}", found)), wanted)
+            told = Told(decision_id=decision_id, control=control, by=member.actor.name, at=now)
+            history = (*found.told, told)[-TOLD_KEPT:]
+            noted = with_event(found, self._event(member, f"campaign.{control}", found))
+            return with_order(msgspec.structs.replace(noted, told=history), wanted)
 
         campaign, refused = await self._orders.attempt(await self._change(member, campaign_id, decide))
         if problem := refused.get(decision_id):
@@ -337,6 +358,12 @@ def _require_new(campaign: Campaign) -> None:
         raise Conflict("It is approved: what was approved is what is sent. Copy it to change it.")
     if campaign.state != "New":
         raise Conflict("It is submitted. Withdraw it to change it.")
+
+
+def _base_name(file_name: str) -> str:
+    """Without the folders and NULs of whoever sent it."""
+    base = file_name.replace("\x00", "").replace("\\", "/").rpartition("/")[2]
+    return base.strip()[:FILE_NAME_LIMIT] or "recipients"
 
 
 def _newlines(text: str) -> str:

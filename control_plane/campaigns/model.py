@@ -44,6 +44,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     manifest_hash: str = ""
 
 
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A pause, resume or cancel in the campaign's own history."""
+
+    decision_id: UUID
+    control: Control
+    by: str
+    at: datetime
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Something the engine is told, stored before it is told: issued again until the engine answers."""
 
@@ -79,6 +88,7 @@ class Campaign(Owned, frozen=True, kw_only=True):
     recipients: int = 0  # accepted rows, known when sealed
     decision: Decision | None = None
     note: Note | None = None
+    told: tuple[Told, ...] = ()  # oldest first; what the engine refused is taken out
     orders: tuple[Order, ...] = ()  # not yet acknowledged by the engine, oldest first
     outstanding: bool | None = None  # True while there are orders: what the reconciler looks for
 
@@ -129,9 +139,11 @@ class Live:
 
     @property
     def state(self) -> str:
-        """The state to show: the engine's from the approval on."""
+        """The state to show: the engine's from the approval on, Unknown while it does not answer."""
         if self.campaign.state != "Approved":
             return self.campaign.state
+        if not self.reachable:
+            return "Unknown"
         if self.engine is None or self.engine.state in ("Pending", "Returned"):
             return "Pending"
         return self.engine.state
@@ -159,6 +171,7 @@ class Live:
         by_state: dict[str, tuple[Control, ...]] = {
             "Sending": ("pause", "cancel"),
             "Paused": ("resume", "cancel"),
+            "Unknown": ("pause", "cancel"),  # stored, and done as soon as the engine is back
         }
         return by_state.get(self.state, ())
 

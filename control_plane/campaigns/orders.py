@@ -147,7 +147,8 @@ def _refused(campaign: Campaign, what: Order, problem: schema.Problem, now: date
         target_name=campaign.name,
         details={"reason": sentence(problem)},
     )
-    campaign = with_event(campaign, happened)
+    told = tuple(one for one in campaign.told if one.decision_id != what.decision_id)
+    campaign = with_event(msgspec.structs.replace(campaign, told=told), happened)
     if not sent_back:
         return campaign
     back = msgspec.structs.replace(

@@ -9,6 +9,7 @@ from control_plane.campaigns.orders import Orders
 from control_plane.documents.store import DocumentStore, VersionConflict
 from control_plane.errors import EngineUnavailable, NotFound, StoreUnavailable
 from control_plane.metrics import Metrics
+from engine.core_api.client import CoreError
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,8 @@ class Reconciler:
                     await self._orders.issue(campaign.id)
                 except EngineUnavailable as error:
                     log.info("orders wait for the engine", reason=str(error))
-                    away = True
+                    # It answered, only not to this one: the others need not wait behind it.
+                    away = not isinstance(error.__cause__, CoreError)
                     left += 1
                 except (NotFound, VersionConflict):
                     continue
@@ -49,4 +51,6 @@ class Reconciler:
                 await self.run_once()
             except StoreUnavailable as error:
                 log.warning("reconciler waits", reason=str(error))
+            except Exception as error:  # one bad document must not leave every later pause untold
+                log.error("reconciler failed", reason=type(error).__name__, exc_info=error)
             await asyncio.sleep(interval_s)

@@ -102,6 +102,8 @@ def content_problems(name: str | None, text: str | None) -> dict[str, str]:
         problems["name"] = "Give it a name."
     if name is not None and len(name) > NAME_LIMIT:
         problems["name"] = f"Use at most {NAME_LIMIT} characters."
+    if name is not None and "\x00" in name:
+        problems["name"] = "Remove the NUL character."
     if text is not None and len(text) > TEXT_LIMIT:
         problems["text"] = f"Use at most {TEXT_LIMIT:,} characters."
     if text is not None and "\x00" in text:

@@ -261,7 +261,10 @@ def _read_cursor(after: str, sort: Sort | None) -> tuple[str, UUID]:
         value, last_id = orjson.loads(base64.urlsafe_b64decode(after))
         if (value is None) != (sort is None):
             raise ValueError("a cursor of another list")
-        return orjson.dumps(value).decode(), UUID(last_id)
+        text = orjson.dumps(value).decode()
+        if "\\u0000" in text:
+            raise ValueError("jsonb holds no NUL")
+        return text, UUID(last_id)
     except (ValueError, TypeError, AttributeError, binascii.Error):
         raise Invalid({"after": "This is not a cursor of this list."}) from None
 

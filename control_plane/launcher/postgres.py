@@ -1,5 +1,6 @@
 """The embedded PostgreSQL of `heliograph up`: one server in the data folder, two databases."""
 
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,7 @@ with warnings.catch_warnings():
 LEDGER = "heliograph_ledger"
 DOCUMENTS = "heliograph_documents"
 
-# Sized for one machine that also runs everything else; docs/operations.md says what production wants.
+# Sized for one machine that also runs everything else.
 SETTINGS = {
     "shared_buffers": "256MB",
     "max_wal_size": "4GB",
@@ -23,6 +24,10 @@ SETTINGS = {
 }
 
 
+class PostgresError(Exception):
+    """The embedded server did not start; the message is one line for a person."""
+
+
 class Postgres:
     """`start()` gives the server's DSNs; `stop()` is a fast, clean shutdown."""
 
@@ -31,9 +36,13 @@ class Postgres:
         self._server: PostgresServer | None = None
 
     def start(self) -> None:
-        """Blocks for about a second at the first start."""
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server = get_server(self._folder, cleanup_mode="stop")
+        """Blocks for about a second at the first start. PostgresError where it does not start."""
+        try:
+            self._folder.parent.mkdir(parents=True, exist_ok=True)
+            self._server = get_server(self._folder, cleanup_mode="stop")
+        except (OSError, subprocess.SubprocessError) as error:
+            log = self._folder / "log"
+            raise PostgresError(f"PostgreSQL did not start ({error}): see {log}") from error
 
     def dsn(self, database: str) -> str:
         assert self._server is not None

@@ -28,7 +28,7 @@ class Program:
         self.name = name
         self.ready: dict[str, Any] = {}
         self._module = module
-        self._arguments = arguments
+        self.arguments = arguments
         self.environment = dict(environment)
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -47,7 +47,7 @@ class Program:
                 sys.executable,
                 "-m",
                 self._module,
-                *self._arguments,
+                *self.arguments,
                 env={**os.environ, **self.environment},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -5,6 +5,7 @@ them, tells a person where to go, starts again what dies, and ends them within f
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import shlex
@@ -17,7 +18,7 @@ from typing import Any
 
 import click
 
-from control_plane.launcher.postgres import DOCUMENTS, LEDGER, Postgres
+from control_plane.launcher.postgres import DOCUMENTS, LEDGER, Postgres, PostgresError
 from control_plane.launcher.ready import Program, StartError
 from engine.core_api import schema
 from engine.core_api.certs import make
@@ -55,12 +56,36 @@ class Options:
     default=Path("var"),
     show_default=True,
     envvar="HELIOGRAPH_DATA",
-    help="Folder of databases, certificates and logs.",
+    help="Folder of databases, certificates and logs; HELIOGRAPH_DATA names another.",
 )
-@click.option("--ui-port", default=8088, show_default=True, help="The console. 0: any free port.")
-@click.option("--api-port", default=8081, show_default=True, help="Health, metrics, API. 0: any free port.")
-@click.option("--tps", default=500, show_default=True, help="Messages a second of the demo channel.")
-@click.option("--window", default=100, show_default=True, help="Window of the demo channel's bind.")
+@click.option(
+    "--ui-port",
+    type=click.IntRange(0, 65535),
+    default=8088,
+    show_default=True,
+    help="The console. 0: any free port.",
+)
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    default=8081,
+    show_default=True,
+    help="Health, metrics, API. 0: any free port.",
+)
+@click.option(
+    "--tps",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Messages a second of the demo channel.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Window of the demo channel's bind.",
+)
 @click.option(
     "--smsc",
     default=SMSC_OPTIONS,
@@ -75,7 +100,7 @@ def up(data: Path, ui_port: int, api_port: int, tps: int, window: int, smsc: str
         for port, name in ((ui_port, "--ui-port"), (api_port, "--api-port")):
             _check_port(port, name)
         code = asyncio.run(_run(options))
-    except StartError as error:
+    except (StartError, PostgresError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(code)
 
@@ -97,7 +122,7 @@ async def _run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     logs = options.data / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    lock = _take_folder(logs)
     postgres = Postgres(options.data / "postgres")
     starting = asyncio.create_task(_start(options, postgres, logs))
     stopping = asyncio.create_task(stop.wait())
@@ -121,6 +146,26 @@ async def _run(options: Options) -> int:
         await _stop(options.programs, postgres)
         if not options.as_json:
             click.echo(f"Stopped. Everything is kept in {options.data}")
+        os.close(lock)
+
+
+def _take_folder(logs: Path) -> int:
+    """Make the data folder and hold it: the lock lives as long as this process. StartError in one line."""
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+        lock = os.open(logs.parent / "up.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StartError(
+            f"cannot write to {error.filename} ({error.strerror}): choose another folder with --data"
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise StartError(
+            f"Heliograph runs on {logs.parent} already: stop it, or choose another folder with --data"
+        ) from None
+    return lock
 
 
 async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[str, Any]]:
@@ -137,7 +182,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
         "the SMSC simulator",
         "bench.simulators.smsc",
         [
-            *("--port", str(_free_smpp_port()), "--password", DEMO_PASSWORD, "--system-id", "heliograph"),
+            *("--password", DEMO_PASSWORD, "--system-id", "heliograph"),
             *("--witness", str(options.data / "witness.log")),
             *shlex.split(options.smsc),
         ],
@@ -145,7 +190,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
         logs / "smsc.log",
     )
     options.programs["smsc"] = smsc
-    await smsc.start()
+    await _start_smsc(smsc)
 
     engine = Program(
         "the engine",
@@ -209,13 +254,19 @@ async def _seed_channel(core_url: str, certs: Path, smpp_port: int, options: Opt
         await core.close()
 
 
-def _free_smpp_port() -> int:
-    """SMPP's own port where it is free; the simulator takes any other where it is not."""
-    try:
-        _check_port(SMPP_PORT, "")
-    except StartError:
-        return 0
-    return SMPP_PORT
+async def _start_smsc(smsc: Program) -> None:
+    """On SMPP's own port where it is free, on any other where it is not; the same again after a restart."""
+    given = smsc.arguments
+    for port in (SMPP_PORT, 0):
+        smsc.arguments = ["--port", str(port), *given]
+        try:
+            await smsc.start()
+        except StartError:
+            if not port:
+                raise
+        else:
+            break
+    smsc.arguments = ["--port", str(smsc.ready["listening"]), *given]
 
 
 def _announce(options: Options, logins: list[dict[str, Any]]) -> None:
@@ -265,7 +316,11 @@ async def _keep(options: Options, name: str) -> None:
         except StartError as error:
             click.echo(str(error), err=True)
         else:
-            _tell_logins(program.ready.get("first_logins", []))
+            logins = program.ready.get("first_logins", [])
+            if options.as_json:
+                click.echo(json.dumps({"restarted": name, "pid": program.pid, "logins": logins}))
+            else:
+                _tell_logins(logins)
 
 
 async def _stop(programs: dict[str, Program], postgres: Postgres) -> None:

@@ -44,6 +44,7 @@ class CampaignPages:
             Route("/campaigns/{id}/dry-run", self.dry_run, methods=["GET"]),
             Route("/campaigns/{id}/submit", self.submit, methods=["POST"]),
             Route("/campaigns/{id}/withdraw", self.withdraw, methods=["POST"]),
+            Route("/campaigns/{id}/delete", self.delete, methods=["POST"]),
         ]
 
     async def index(self, request: Request) -> Response:
@@ -251,6 +252,14 @@ class CampaignPages:
         visit = visit_of(request)
         campaign = await self.services.campaigns.withdraw(visit.member, request.path_params["id"])
         return self._standing(request, campaign, "withdrawn")
+
+    async def delete(self, request: Request) -> Response:
+        """Delete a draft with its recipients."""
+        visit = visit_of(request)
+        await self.services.campaigns.delete(visit.member, request.path_params["id"])
+        if wants_json(request):
+            return Response(status_code=204)
+        return go("/campaigns?done=deleted")
 
     def _standing(self, request: Request, campaign: Campaign, done: str) -> Response:
         if wants_json(request):

@@ -19,8 +19,8 @@ async def read_form(request: Request) -> dict[str, str]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if media_type == "application/json":
-            fields = msgspec.json.decode(body, type=dict[str, str | int | bool | None])
-            pairs = [(name, "" if value is None else str(value)) for name, value in fields.items()]
+            given = msgspec.json.decode(body, type=dict[str, str | int | bool | None])
+            pairs = [(name, "" if value is None else str(value)) for name, value in given.items()]
         elif media_type in ("application/x-www-form-urlencoded", "") or not body:
             text = body.decode()
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
@@ -28,7 +28,10 @@ async def read_form(request: Request) -> dict[str, str]:
             raise HTTPException(415, f"Send a form, not {media_type}.")
     except (ValueError, msgspec.MsgspecError):
         raise HTTPException(400, "The form could not be read.") from None
-    return {name: value.replace("\r\n", "\n").replace("\r", "\n") for name, value in pairs}
+    fields = {name: value.replace("\r\n", "\n").replace("\r", "\n") for name, value in pairs}
+    if any("\x00" in value for value in fields.values()):
+        raise HTTPException(400, "The form has a NUL character, which no text may have.")
+    return fields
 
 
 def whole(text: str | None, default: int | None = None) -> int | None:

@@ -178,8 +178,8 @@ def _tiles(view: LiveView) -> list[dict[str, Any]]:
             "word": word,
             "note": note,
             "always": always,
-            "value": view.outcome[key],
-            "share": share(view.outcome[key], view.counts.accepted),
+            "value": view.outcome[key] if view.reachable else None,
+            "share": share(view.outcome[key], view.counts.accepted) if view.reachable else None,
         }
         for key, tone, icon, word, note, always in listed
     ]

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from control_plane.errors import Invalid
+from control_plane.errors import Forbidden, Invalid
 from control_plane.identity.model import LockedOut, LoggedIn
 from control_plane.services import Services
 from control_plane.web.answers import go, json_answer, wants_json
@@ -108,6 +108,10 @@ class Login:
                 raise
             errors = {("current" if name == "old" else name): line for name, line in error.errors.items()}
             return await self._password_page(request, errors, 422)
+        except Forbidden as error:  # locked after wrong guesses at the present one
+            if wants_json(request):
+                raise
+            return await self._password_page(request, {"current": str(error)}, 429)
         response = go("/?done=password")
         keep_session(response, self.services, renewed.token)
         return response

@@ -67,7 +67,11 @@ class Overview:
         recent = (await campaigns.list(visit.member, limit=RECENT)).records
         lives = await campaigns.lives(visit.member, recent)
         active = [live for live in lives if live.state in ("Sending", "Paused", "Building")]
-        active += [live for live in lives if live.campaign.state == "Approved" and live.state == "Pending"]
+        active += [
+            live
+            for live in lives
+            if live.campaign.state == "Approved" and live.state in ("Pending", "Unknown")
+        ]
         waiting = [live for live in lives if live.campaign.state == "Pending"]
         drafts = [live for live in lives if live.state == "New"]
         ended = [live for live in lives if live.state in ("Done", "Cancelled", "Failed", "Expired")]

@@ -171,7 +171,9 @@ class Problems:
 
     async def _answer(self, request: Request, error: Exception) -> Response:
         if isinstance(error, ChooseWorkspace):
-            return go("/")
+            if request.url.path != "/":
+                return go("/")
+            error = Forbidden(_("You are not a member of any workspace yet."))
         problem = problem_of(error)
         if problem.status >= 500:
             unforeseen = problem.type == "internal"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import jinja2
 from jinja2.runtime import Context
@@ -14,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from control_plane.access import Action
 from control_plane.web import format as show
 from control_plane.web.assets import Assets
+from control_plane.web.forms import local_path
 from control_plane.web.pulse import Pulse
 from control_plane.web.session import Visit
 from control_plane.web.translation import LANGUAGE, RIGHT_TO_LEFT, _, ngettext
@@ -29,6 +31,7 @@ DONE = {
     "submitted": lambda: _("Submitted. A moderator decides now."),
     "withdrawn": lambda: _("Withdrawn. It is a draft again."),
     "discarded": lambda: _("The file is gone. Choose another."),
+    "deleted": lambda: _("The draft and its recipients are deleted."),
     "approved": lambda: _("Approved. The engine starts to send."),
     "rejected": lambda: _("Sent back to its author with your note."),
     "password": lambda: _("Your password is set. Other sessions are logged out."),
@@ -91,7 +94,9 @@ class Pages:
             "theme": theme,
             "theme_next": THEMES[(THEMES.index(theme) + 1) % len(THEMES)],
             "theme_title": _theme_title(theme),
-            "path": request.url.path,
+            "path": _here(request),
+            "repeatable": request.method in ("GET", "HEAD"),
+            "back": _referrer(request),
             "request_id": request.state.request_id,
             "done": done() if done else "",
             "swap_count": False,
@@ -113,6 +118,20 @@ class Pages:
             "pulse": await self.pulse.view(),
             "may": {"edit": visit.may(Action.EDIT_CAMPAIGNS)},
         }
+
+
+def _here(request: Request) -> str:
+    """The address with its filters, without what was said once."""
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "done"]
+    return request.url.path + (f"?{urlencode(query)}" if query else "")
+
+
+def _referrer(request: Request) -> str:
+    """The page of this console that a form was sent from; empty where that is not known."""
+    came = urlsplit(request.headers.get("referer", ""))
+    if came.netloc != request.headers.get("host"):
+        return ""
+    return local_path(came.path + (f"?{came.query}" if came.query else ""), "")
 
 
 async def queue_count(visit: Visit) -> int | None:

@@ -42,8 +42,9 @@ class Tabs:
         }
         try:
             filled = await fill[here](request, visit, live)
-        except EngineUnavailable as error:
-            filled = {"rows": [], "tab_empty": {"title": _("The engine does not answer"), "text": str(error)}}
+        except EngineUnavailable:
+            away = {"title": _("The engine does not answer"), "text": _("Open the tab again in a moment.")}
+            filled = {"rows": [], "tab_empty": away}
         return {
             "tabs": [
                 {"href": f"{base}?tab={name}", "word": word, "here": name == here}
@@ -149,6 +150,9 @@ class Tabs:
             happened.append((decision.at, icon, what, decision.by, decision.note))
         elif campaign.note is not None:
             happened.append((campaign.note.at, "back", _("Sent back"), campaign.note.by, campaign.note.text))
+        controls = {"pause": _("Paused"), "resume": _("Resumed"), "cancel": _("Cancelled")}
+        icons = {"pause": "pause", "resume": "play", "cancel": "slash"}
+        happened += [(one.at, icons[one.control], controls[one.control], one.by, "") for one in campaign.told]
         if engine is not None:
             happened += [
                 (engine.started_at, "play", _("Sending began"), "", ""),

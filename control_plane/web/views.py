@@ -37,6 +37,7 @@ def campaign_look(state: str, *, returned: bool = False, approved: bool = False)
         "Cancelled": Look("waiting", "slash", _("Cancelled")),
         "Failed": Look("failed", "failed", _("Failed")),
         "Expired": Look("waiting", "slash", _("Expired")),
+        "Unknown": Look("held", "warn", _("Unknown")),
     }.get(state, Look("waiting", "waiting", state))
 
 

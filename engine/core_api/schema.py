@@ -49,7 +49,7 @@ class AccountSpec(Struct, frozen=True, kw_only=True):
 
 
 class ChannelSpec(Struct, frozen=True, kw_only=True):
-    """What campaigns choose: an account and the defaults of its messages. Settings: docs/settings.md."""
+    """What campaigns choose: an account and the defaults of its messages. Settings: engine.channels.smpp."""
 
     name: str
     account: str

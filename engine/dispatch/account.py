@@ -100,6 +100,7 @@ class AccountBinds:
             task.cancel()
         left_s = max(0.05, until - time.monotonic())
         await asyncio.gather(*(bind.stop(left_s) for bind in self._binds))
+        self.book.abandon(time.monotonic(), time.time_ns() // 1000)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 
-from engine._fast.columns import DOUBT, THROTTLED, ResultBatch
+from engine._fast.columns import DOUBT, STATUS_LOST, THROTTLED, ResultBatch
 from engine._fast.tally import Tally
 from engine.dispatch.campaign import CampaignRun
 from engine.dispatch.claims import Claim, cut, rejected
@@ -20,6 +20,7 @@ from engine.smpp.status import Class
 
 _LATE_S = 900.0  # how long a claim with a doubt is remembered, for late responses
 _HANDLES = (1 << 31) - 1
+_MOST_PENDING = 4  # times `max_claimed`: rows the ledger may be behind with, receipts too
 
 
 class Budget:
@@ -32,8 +33,11 @@ class Budget:
 
     @property
     def room(self) -> int:
-        """Rows that may be claimed now; outcomes that are not committed count as none."""
-        return self.max_claimed - self.unsettled - self._writer.pending
+        """Rows that may be claimed now; outcomes that are not committed count as none. Receipts take no
+        room, but a ledger that is far behind with them is fed nothing."""
+        if self._writer.pending > _MOST_PENDING * self.max_claimed:
+            return 0
+        return self.max_claimed - self.unsettled - self._writer.pending_outcomes
 
 
 @dataclass(slots=True)
@@ -95,6 +99,9 @@ class ClaimBook:
         """Book the outcomes of parts; what goes again waits in `retries`."""
         outcome = outcomes(batch, self._classify)
         updates = self._tally.apply(batch, outcome)
+        ended = [update.claim for update in updates if update.closed]
+        for update in updates:
+            update.closed = update.closed and not self.claims[update.claim].returning
         self._writer.results(BindKey(self._account_id, bind_number), batch, outcome, updates, self._infos)
         booked = Booked()
         if any(outcome):
@@ -104,8 +111,8 @@ class ClaimBook:
             self._settle(claim, update.sent + update.undelivered + update.failed + update.in_doubt)
             claim.slice.run.accepted.add(update.sent, now)
             booked.sent += update.sent
-            if update.closed:
-                self._forget(claim, now)
+        for handle in ended:
+            self._forget(self.claims[handle], now)
         return booked
 
     def written(self, claim: Claim) -> None:
@@ -116,22 +123,51 @@ class ClaimBook:
     def release(self, claim: Claim, now: float) -> int:
         """End a claim where its last begun message ends; returns the slice's first row that was not begun.
 
-        Parts missing of that message go out by any bind. The caller gives the rows back in the ledger, which
-        also closes a claim of which nothing was begun.
+        Parts missing of that message go out by any bind. The caller gives the rows back in the ledger and
+        calls `given_back` then: the claim is not closed before, or its rows would be lost between the two.
         """
         end = cut(claim)
         left = array("i", range(claim.written, end.stop))
         if left:
             self.retries.add(now, Retry(claim.handle, 0, left))
-        self._settle(claim, claim.row_end - end.from_row)
+        claim.returning = claim.row_end - end.from_row
+        claim.open_rows -= claim.returning  # they count against the bound until they are given back
         self._reject(claim, end.from_row)
         self._tally.release(claim.handle, end.from_row)
         claim.stop, claim.row_end = claim.written, end.from_row
         if not self._tally.open_rows(claim.handle):
-            if end.stop:
-                self._writer.close_claims([claim.info])
             self._forget(claim, now)
         return end.from_row
+
+    def given_back(self, claim: Claim) -> None:
+        """The ledger has the rows that `release` left; where nothing was begun, that closed the claim."""
+        self._budget.unsettled -= claim.returning
+        claim.returning = 0
+        if not claim.open_rows and claim.row_end > claim.row_start:
+            self._writer.close_claims([claim.info])
+
+    def abandon(self, now: float, now_us: int) -> None:
+        """What waits for its next try gets none: in doubt, so that its claims end."""
+        while (retry := self.retries.take(_HANDLES, float("inf"))) is not None:
+            claim, count = self.claims[retry.claim], len(retry.indices)
+            batch = claim.batch
+            lost = ResultBatch(
+                count=count,
+                claim=array("i", [retry.claim]) * count,
+                index=retry.indices,
+                slice_id=array("q", [claim.info.slice_id]) * count,
+                row=array("i", [batch.row[i] for i in retry.indices]),
+                part=array("h", [batch.part[i] for i in retry.indices]),
+                parts=array("h", [batch.parts[i] for i in retry.indices]),
+                attempt=array("h", [retry.attempt]) * count,
+                msisdn=array("q", [batch.msisdn[i] for i in retry.indices]),
+                status=array("q", [STATUS_LOST]) * count,
+                sent_us=array("q", [now_us]) * count,
+                done_us=array("q", [now_us]) * count,
+                late=array("b", bytes(count)),
+                id_end=array("i", bytes(4 * count)),
+            )
+            self.results(0, lost, now)
 
     def _note(self, batch: ResultBatch, outcome: array[int], now: float, booked: Booked) -> None:
         if DOUBT in outcome:

@@ -32,6 +32,7 @@ class Claim:
     written: int = 0
     stop: int = 0
     open_rows: int = 0  # without an outcome
+    returning: int = 0  # rows on their way back to the slice: the ledger's claim ends after them
     doubted: bool = False  # a late response may still name it
 
     @property

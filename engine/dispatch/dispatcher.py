@@ -252,6 +252,8 @@ class Dispatcher:
                 working.account = working.binds.account = account
                 working.binds.set_tps(account.tps)
                 continue
+            working.cut(None)
+            await working.feeder.returned()
             del self._working[account_id]
             await self._stop_working(working, self._settings.stop_timeout_s)
         for account_id, account in stored.items():

@@ -55,6 +55,7 @@ class Feeder:
         self._binds: AccountBinds | None = None
         self._wake = asyncio.Event()
         self._returns: dict[int, tuple[OpenSlice, int]] = {}  # slice id -> first row not begun
+        self._ending: list[Claim] = []  # their rows are among `_returns`
         self._waiters: list[asyncio.Future[None]] = []
         self._unsure: list[tuple[Sender, Order]] = []  # claims whose answer was lost
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +86,8 @@ class Feeder:
 
     def give_back(self, claim: Claim, from_row: int) -> None:
         """Rows of the claim's slice from `from_row` on were not begun."""
-        if from_row < claim.slice.claimed_to:
+        if claim.returning:
+            self._ending.append(claim)
             self._return(claim.slice, from_row)
 
     async def returned(self) -> None:
@@ -146,8 +148,12 @@ class Feeder:
     async def _give_back(self) -> None:
         if not self._returns:
             return
-        returns = dict(self._returns)
+        returns, ending = dict(self._returns), self._ending[:]
         await ledger.give_back(self._pool, self._worker, {id_: row for id_, (_, row) in returns.items()})
+        del self._ending[: len(ending)]
+        assert self._binds is not None
+        for claim in ending:
+            self._binds.book.given_back(claim)
         for id_, (each, row) in returns.items():
             if self._returns.get(id_) != (each, row):
                 continue  # still more was given back meanwhile

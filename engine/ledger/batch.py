@@ -31,6 +31,7 @@ MessageKey: TypeAlias = tuple[int, int]  # slice id, row
 _STORED = bytes([1, 1, 1]) + bytes(253)  # outcomes that are rows of submissions
 _IS_DOUBT = bytes(DOUBT) + b"\1" + bytes(255 - DOUBT)
 _IS_FAILED = bytes(FAILED) + b"\1" + bytes(255 - FAILED)
+_IS_ZERO, _IS_ONE = b"\1" + bytes(255), b"\0\1" + bytes(254)
 # a late answer cannot be tried again in its claim: whatever refused it, it was not accepted
 _LATE_OUTCOME = bytes([ACCEPTED, FAILED, FAILED, FAILED]) + bytes(range(4, 256))
 
@@ -55,6 +56,7 @@ class Batch:
     """One commit's content. `slow` are messages whose states are reckoned in SQL before and after."""
 
     rows: int = 0
+    outcomes: int = 0  # of the rows: results and rejections, what a claim waits for
     submissions: CopyStream = field(default_factory=CopyStream)
     late: CopyStream = field(default_factory=CopyStream)
     doubts: CopyStream = field(default_factory=CopyStream)
@@ -121,6 +123,7 @@ class Batch:
     ) -> None:
         codes = outcome.tobytes()
         self.rows += batch.count
+        self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
         if max(batch.parts) > 1:
             self.multi_part.append((batch.slice_id, batch.row))
@@ -140,6 +143,7 @@ class Batch:
     ) -> None:
         """Answers that came after the part was given up: rows, and states reckoned in SQL."""
         self.rows += batch.count
+        self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
         self.late.add(encode_submissions(batch, outcome, account_id, _channels(batch, claims)), batch.count)
         self.slow.update(zip(batch.slice_id, batch.row, strict=True))
@@ -194,6 +198,7 @@ class Batch:
         )
         outcome = array("b", [FAILED]) * count
         self.rows += count
+        self.outcomes += count
         self.submissions.add(encode_submissions(batch, outcome, claim.account_id, claim.channel_id), count)
         self.count(claim.campaign, failed=count, submissions=count)
         for code, number in Counter(codes).items():
@@ -273,14 +278,15 @@ class Batch:
         self, receipts: ReceiptBatch, matched: MatchBatch, campaigns: Mapping[int, CampaignKey]
     ) -> None:
         """Codes of parts that were undelivered for the first time."""
-        if 1 not in matched.after.tobytes():
+        after, before = matched.after.tobytes(), matched.before.tobytes()
+        if 1 not in after:
             return
-        for i, (before, after) in enumerate(zip(matched.before, matched.after, strict=True)):
-            if after == 1 and before == 0:
-                start = receipts.error_end[i - 1] if i else 0
-                error = bytes(receipts.errors[start : receipts.error_end[i]]).decode("utf-8", "replace")
-                code = error_codes.receipt_code(receipts.stat[i], error)
-                self.errors[campaigns[matched.campaign[i]].campaign_id, "receipt", code] += 1
+        first = both(after.translate(_IS_ONE), before.translate(_IS_ZERO))
+        for i in compress(range(len(first)), first):
+            start = receipts.error_end[i - 1] if i else 0
+            error = bytes(receipts.errors[start : receipts.error_end[i]]).decode("utf-8", "replace")
+            code = error_codes.receipt_code(receipts.stat[i], error)
+            self.errors[campaigns[matched.campaign[i]].campaign_id, "receipt", code] += 1
 
 
 def _channels(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | int":

@@ -35,17 +35,19 @@ async def commit(
 
     `early`: multi-part messages that had a receipt or a late result before their last part's outcome;
     when that comes, the tally counts them without it and the difference is added here. `careful` takes
-    batches that hold a row that is there already (never normal): every state is reckoned by SQL.
+    batches that hold a row that is there already (never normal): every state is reckoned by SQL. So are
+    those of a worker that was taken over: what it reports now was counted as in doubt.
     """
     queries = load("commit")
     async with connection.transaction():
-        if await connection.fetchval(queries["take_number"], worker_id, number) is None:
+        fenced = await connection.fetchval(queries["take_number"], worker_id, number)
+        if fenced is None:
             last = await connection.fetchval(queries["last_number"], worker_id)
             if last is None:
                 raise LookupError(f"no worker {worker_id}")
             assert last == number, "batches are committed in order"
             return await _still_early(connection, early | batch.slow)
-        write = _write_carefully if careful else _write
+        write = _write_carefully if careful or fenced else _write
         deltas, early = await write(connection, batch, early)
         await add_deltas(connection, worker_id, deltas)
         await add_errors(connection, worker_id, batch.errors)

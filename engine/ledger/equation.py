@@ -28,21 +28,24 @@ async def recount(pool: Pool, campaign_id: UUID) -> schema.Equation:
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        await connection.execute(queries["memory"])
+        await connection.execute(queries["plan"])
         view = await connection.fetchrow(load("campaigns")["view"], [campaign_id])
         if view is None:
             raise NotFound(f"no campaign {campaign_id}")
         upload = await connection.fetchrow(queries["upload"], campaign_id)
         planned = await connection.fetchrow(queries["planned"], campaign_id)
         messages = await connection.fetchrow(queries["messages"], campaign_id, timeout=600)
+        evidence = await connection.fetchrow(queries["evidence"], campaign_id, timeout=600)
     assert upload is not None
     assert planned is not None
     assert messages is not None
+    assert evidence is not None
     statistics = counts_of(view)
     never_claimed = upload["accepted"] - planned["claimed"]
     counted = counts_of(
         {
             **dict(messages),
+            **dict(evidence),
             "accepted": upload["accepted"],
             "blocked": 0,
             "expired": 0,

@@ -8,6 +8,7 @@ from engine.ledger.campaigns import counts
 from engine.ledger.commit import add_deltas
 from engine.ledger.pool import Pool
 from engine.ledger.sql import load
+from engine.ledger.states import CampaignState
 
 
 async def settle_due(pool: Pool, worker_id: int, horizon_s: float) -> list[UUID]:
@@ -20,7 +21,10 @@ async def settle_due(pool: Pool, worker_id: int, horizon_s: float) -> list[UUID]
             campaign_id = row["campaign_id"]
             async with connection.transaction():
                 await reconcile.lock(connection, (), [campaign_id])
-                in_flight = (await counts(connection, campaign_id)).in_flight
+                counted = await counts(connection, campaign_id)
+                in_flight = counted.in_flight
+                if row["state"] == CampaignState.CANCELLED and counted.waiting > in_flight:
+                    continue  # its rows are not counted as cancelled yet
                 if not await connection.fetchval(queries["settle"], campaign_id, in_flight, horizon_s):
                     continue
                 keys = await reconcile.campaign_keys(connection, [campaign_id])

@@ -94,6 +94,13 @@ class LedgerWriter:
         committing = self._committing.rows if self._committing else 0
         return self._batch.rows + committing + self._held.count
 
+    @property
+    def pending_outcomes(self) -> int:
+        """Those of `pending` that are outcomes: until they are committed, their rows are claimed without a
+        result."""
+        committing = self._committing.outcomes if self._committing else 0
+        return self._batch.outcomes + committing
+
     def results(
         self,
         bind: BindKey,
@@ -152,8 +159,9 @@ class LedgerWriter:
     # the loop -----------------------------------------------------------------------------------------------
 
     async def rebuild(self) -> int:
-        """Load the recent ids from the hot partitions; once, before `run`. Returns how many."""
-        return await load_recent(self._pool, self._recent, self._recent_capacity, self.handle)
+        """Load the recent ids from the hot partitions; once, before any bind. Returns how many."""
+        async with self._one_at_a_time:  # an orphan matched meanwhile would leave its id without the verdict
+            return await load_recent(self._pool, self._recent, self._recent_capacity, self.handle)
 
     async def run(self) -> None:
         """Commit until `stop`; sweeps orphans in between."""

@@ -38,6 +38,14 @@ program.ui_app = lambda services: Starlette(routes=[Route("/stream", stream)])
 sys.exit(program.main())
 """
 
+LIBRARY = """
+import logging
+import control_plane.__main__ as program
+
+program._configure_logs()
+logging.getLogger("library").warning('a "quoted" word\\nand a line')
+"""
+
 
 @pytest.fixture
 def environment(fresh_database: str, tmp_path: Path) -> dict[str, str]:
@@ -150,3 +158,11 @@ def test_an_operator_gets_a_new_one_time_password(environment: dict[str, str]) -
     assert len(done.stdout.strip()) == 23
     nobody = subprocess.run([*command, "nobody@demo.example"], **options)  # type: ignore[call-overload]
     assert (nobody.returncode, nobody.stderr) == (1, "control plane: There is no such user.\n")
+
+
+def test_what_libraries_log_is_a_json_line_too() -> None:
+    done = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, timeout=60)
+    (line,) = done.stderr.splitlines()
+    said = json.loads(line)
+    assert (said["logger"], said["level"]) == ("library", "warning")
+    assert said["event"] == 'a "quoted" word\nand a line'

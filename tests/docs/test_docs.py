@@ -52,6 +52,13 @@ def test_every_link_leads_to_a_file(page: str) -> None:
                 assert (path.parent / link).exists(), f"{path.name} links to {link}"
 
 
+def test_the_tour_of_the_console_shows_every_screenshot_of_a_desk() -> None:
+    tour = (generated.DOCS / "console.md").read_text()
+    shots = [shot.name for shot in (generated.DOCS / "screenshots").glob("*-1440-light.png")]
+    assert shots
+    assert [name for name in shots if f"(screenshots/{name})" not in tour] == []
+
+
 def test_the_architecture_page_names_folders_that_exist() -> None:
     for name in re.findall(
         r"`((?:engine|control_plane|bench|ui)/[\w/]*)`", (ROOT / "ARCHITECTURE.md").read_text()

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,7 @@ SMSC = "--receipt-share 1.0 --receipt-delay-ms 50 --seed 5"
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`heliograph up` on free ports, in a folder of its own."""
-    folder: Path = tmp_path_factory.mktemp("stack")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL runs as a user of its own and must reach its folder
-    running = Stack(folder, ["--tps", "2000", "--window", "100", "--smsc", SMSC])
+    running = Stack(tmp_path_factory.mktemp("stack"), ["--tps", "2000", "--window", "100", "--smsc", SMSC])
     try:
         yield running
     finally:

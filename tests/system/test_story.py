@@ -4,22 +4,17 @@ It starts the whole product with the one command, in a folder and on ports of it
 HELIOGRAPH_SCREENSHOTS, or to the test's folder.
 """
 
-import json
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from console_page import ARGUMENTS, CHROMIUM, Person
 from playwright.sync_api import Browser, expect, sync_playwright
+
+from bench.demo import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.slow]
 
@@ -29,28 +24,13 @@ TEXT = "Hello , your order is ready for collection."
 PATIENCE_MS = 90_000
 
 
-@dataclass
-class Product:
-    url: str
-    logins: dict[str, tuple[str, str]]  # role -> (email, one-time password)
-
-
 @pytest.fixture(scope="module")
-def product() -> Iterator[Product]:
-    data = Path(tempfile.mkdtemp(prefix="heliograph-story-"))
-    data.chmod(0o755)  # PostgreSQL runs as a user of its own and must reach its folder
-    options = ["--data", str(data), "--ui-port", "0", "--api-port", "0", "--tps", "60", "--json"]
-    command = [sys.executable, "-m", "control_plane.launcher.cli", "up", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    running = Stack(tmp_path_factory.mktemp("story"), ["--tps", "60"])
     try:
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        logins = {one["role"].lower(): (one["email"], one["password"]) for one in ready["logins"]}
-        yield Product(ready["ui"], logins)
+        yield running
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=15)
-        shutil.rmtree(data, ignore_errors=True)
+        running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +60,15 @@ def recipients(tmp_path: Path) -> Path:
 
 
 def test_a_campaign_from_the_file_to_the_last_receipt(
-    product: Product, chromium: Browser, shots: Path, recipients: Path
+    product: Stack, chromium: Browser, shots: Path, recipients: Path
 ) -> None:
-    author = Person(chromium, product.url, shots)
-    moderator = Person(chromium, product.url, shots)
-    root = Person(chromium, product.url, shots)
+    author = Person(chromium, product.ready["ui"], shots)
+    moderator = Person(chromium, product.ready["ui"], shots)
+    root = Person(chromium, product.ready["ui"], shots)
 
     author.open("/login")
     author.look("login")
-    author.first_login(*product.logins["author"])
+    author.first_login(*product.login_of("author"))
     author.look("overview-empty")
 
     campaign = write(author, recipients)
@@ -148,9 +128,9 @@ def review_and_submit(author: Person) -> None:
     author.look("campaign-pending")
 
 
-def decide(moderator: Person, product: Product, campaign: str) -> None:
+def decide(moderator: Person, product: Stack, campaign: str) -> None:
     page = moderator.page
-    moderator.first_login(*product.logins["moderator"])
+    moderator.first_login(*product.login_of("moderator"))
     expect(page.get_by_role("link", name="Moderation 1 waiting")).to_be_visible()
     page.get_by_role("link", name="Moderation 1 waiting").click()
     moderator.look("moderation-queue")
@@ -206,7 +186,7 @@ def tile(page: Any, key: str) -> int:
     return int(page.locator(f"[data-tile={key}] [data-figure]").inner_text().replace(",", ""))
 
 
-def look_at_the_rest(author: Person, moderator: Person, root: Person, product: Product) -> None:
+def look_at_the_rest(author: Person, moderator: Person, root: Person, product: Stack) -> None:
     for name, path in (
         ("overview", "/"),
         ("campaigns", "/campaigns"),
@@ -222,15 +202,15 @@ def look_at_the_rest(author: Person, moderator: Person, root: Person, product: P
     moderator.open("/moderation")
     expect(moderator.page.get_by_text("Nothing waits")).to_be_visible()
     moderator.look("moderation-empty")
-    root.first_login(*product.logins["super admin"])
+    root.first_login(*product.login_of("super admin"))
     expect(root.page.get_by_role("rowheader", name="Demo")).to_be_visible()
     root.look("workspaces")
 
 
-def test_the_keyboard_alone_finds_the_way(product: Product, chromium: Browser, shots: Path) -> None:
+def test_the_keyboard_alone_finds_the_way(product: Stack, chromium: Browser, shots: Path) -> None:
     """From the address to the content: the skip link is first, focus can be seen, nothing traps it."""
-    page = Person(chromium, product.url, shots).page
-    page.goto(f"{product.url}/login")
+    page = Person(chromium, product.ready["ui"], shots).page
+    page.goto(product.ready["ui"] + "/login")
     page.keyboard.press("Shift+Tab")  # the first field has the focus from the start
     skip = page.get_by_role("link", name="Skip to the content")
     expect(skip).to_be_focused()

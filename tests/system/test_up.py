@@ -19,8 +19,6 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
     return tmp_path / "data"
 
 

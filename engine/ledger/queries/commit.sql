@@ -1,7 +1,9 @@
 -- name: take_number
 -- Returns nothing where this batch was committed before and only the answer to COMMIT was lost. Waits for the lost
--- transaction to end, if it still runs.
-UPDATE workers SET last_batch = $2 WHERE worker_id = $1 AND last_batch < $2 RETURNING worker_id;
+-- transaction to end, if it still runs. `fenced`: another worker took over this one's claims, or is about to, once
+-- this transaction lets go of the row.
+UPDATE workers SET last_batch = $2 WHERE worker_id = $1 AND last_batch < $2
+RETURNING stopped_at IS NOT NULL AS fenced;
 
 -- name: last_number
 SELECT last_batch FROM workers WHERE worker_id = $1;

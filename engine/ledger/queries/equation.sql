@@ -1,5 +1,6 @@
--- name: memory
-SET LOCAL work_mem = '256MB';
+-- name: plan
+-- By slice, through the keys: statistics of a table that just grew may say that it is small.
+SELECT set_config('enable_seqscan', 'off', true), set_config('work_mem', '64MB', true);
 
 -- name: upload
 -- accepted from the chunks themselves.
@@ -26,66 +27,100 @@ FROM (
 ) s;
 
 -- name: messages
--- Every row of evidence, by part, by message, by state.
+-- Every row of evidence, a slice at a time. Facts are bits: 1 accepted, 2 failed, 4 in doubt, 8 undelivered,
+-- 16 delivered, 32 tried. A message of one part has the union of its facts; those of more parts (128) are read again,
+-- part by part. 64: the message is in doubt as a whole.
 WITH own AS MATERIALIZED (
     SELECT slice_id, claimed_to FROM slices WHERE campaign_id = $1
-), bounds AS MATERIALIZED (
-    SELECT min(slice_id) AS low, max(slice_id) AS high FROM own
-), campaign AS (
+), campaign AS MATERIALIZED (
     SELECT settled_at IS NOT NULL AS settled FROM campaigns WHERE campaign_id = $1
-), evidence AS (
-    SELECT slice_id, row_no, part, parts, outcome, false AS doubt, (-1)::smallint AS verdict
+), evidence AS NOT MATERIALIZED (
+    SELECT slice_id, row_no, part, parts, CASE outcome WHEN 0 THEN 1 WHEN 1 THEN 2 ELSE 32 END AS fact,
+           part = 1 AND parts = 1 AS alone
     FROM submissions
-    WHERE slice_id BETWEEN (SELECT low FROM bounds) AND (SELECT high FROM bounds)
-      AND slice_id IN (SELECT slice_id FROM own)
     UNION ALL
-    SELECT slice_id, row_no, part, parts, (-1)::smallint, true, (-1)::smallint
+    SELECT slice_id, row_no, part, parts, 4, part = 1 AND parts = 1
     FROM doubts
-    WHERE slice_id IN (SELECT slice_id FROM own)
     UNION ALL
-    SELECT slice_id, row_no, part, 0::smallint, (-1)::smallint, false, verdict
+    SELECT slice_id, row_no, part, 0::smallint, CASE verdict WHEN 2 THEN 16 WHEN 1 THEN 8 ELSE 0 END, part = 1
     FROM receipts
-    WHERE slice_id IN (SELECT slice_id FROM own)
-), part_rows AS (
-    SELECT slice_id, row_no, part,
-           max(parts) AS parts,
-           bool_or(outcome = 0) AS accepted,
-           bool_or(outcome = 1) AS failed,
-           bool_or(doubt) AS doubt,
-           max(verdict) AS verdict,
-           count(*) FILTER (WHERE outcome >= 0) AS submissions,
-           count(*) FILTER (WHERE outcome = 0) AS accepted_rows,
-           count(*) FILTER (WHERE outcome = 2) AS retried,
-           count(*) FILTER (WHERE verdict >= 0) AS receipts
-    FROM evidence
-    GROUP BY slice_id, row_no, part
-), messages AS (
-    SELECT p.slice_id, p.row_no,
-           message_state(max(p.parts)::bigint,
-                         count(*) FILTER (WHERE p.part > 0 AND p.accepted),
-                         count(*) FILTER (WHERE p.part > 0 AND p.failed AND NOT p.accepted),
-                         count(*) FILTER (WHERE p.part > 0 AND p.doubt AND NOT p.accepted AND NOT p.failed),
-                         bool_or(p.part = 0 AND p.doubt),
-                         count(*) FILTER (WHERE p.verdict = 1),
-                         count(*) FILTER (WHERE p.verdict = 2),
-                         (SELECT settled FROM campaign)) AS state,
-           sum(p.submissions) AS submissions,
-           sum(p.accepted_rows) AS parts,
-           sum(p.retried) AS retried,
-           sum(p.receipts) AS receipts
-    FROM part_rows p
-    GROUP BY p.slice_id, p.row_no
+), by_facts AS MATERIALIZED (
+    SELECT own.slice_id, own.claimed_to, b.*
+    FROM own
+    CROSS JOIN LATERAL (
+        SELECT m.facts, count(*) AS messages,
+               count(*) FILTER (WHERE m.row_no >= own.claimed_to OR m.row_no < 0) AS outside,
+               array_agg(m.row_no) FILTER (WHERE m.facts >= 128) AS row_nos
+        FROM (
+            SELECT e.row_no,
+                   bit_or(CASE WHEN e.alone THEN e.fact WHEN e.part = 0 AND e.fact = 4 THEN 64 ELSE 128 END) AS facts
+            FROM evidence e
+            WHERE e.slice_id = own.slice_id
+            GROUP BY e.row_no
+        ) m
+        GROUP BY m.facts
+    ) b
+), by_state AS (
+    SELECT message_state((b.facts & 39 > 0)::int, (b.facts & 1 > 0)::int, (b.facts & 3 = 2)::int,
+                         (b.facts & 7 = 4)::int, b.facts & 64 > 0, (b.facts & 24 = 8)::int,
+                         (b.facts & 16 > 0)::int, (SELECT settled FROM campaign)) AS state,
+           b.messages, b.outside
+    FROM by_facts b
+    WHERE b.facts < 128
+    UNION ALL
+    SELECT m.state, m.messages, m.outside
+    FROM (
+        SELECT slice_id, claimed_to, array_agg(row_no) AS row_nos
+        FROM by_facts
+        CROSS JOIN LATERAL unnest(row_nos) AS row_no
+        GROUP BY slice_id, claimed_to
+    ) b
+    CROSS JOIN LATERAL (
+        SELECT s.state, count(*) AS messages,
+               count(*) FILTER (WHERE s.row_no >= b.claimed_to OR s.row_no < 0) AS outside
+        FROM (
+            SELECT p.row_no,
+                   message_state(max(p.parts)::bigint,
+                                 count(*) FILTER (WHERE p.part > 0 AND p.facts & 1 > 0),
+                                 count(*) FILTER (WHERE p.part > 0 AND p.facts & 3 = 2),
+                                 count(*) FILTER (WHERE p.part > 0 AND p.facts & 7 = 4),
+                                 bool_or(p.part = 0 AND p.facts & 4 > 0),
+                                 count(*) FILTER (WHERE p.facts & 24 = 8),
+                                 count(*) FILTER (WHERE p.facts & 16 > 0),
+                                 (SELECT settled FROM campaign)) AS state
+            FROM (
+                SELECT e.row_no, e.part, max(e.parts) AS parts, bit_or(e.fact) AS facts
+                FROM evidence e
+                JOIN unnest(b.row_nos) AS k (row_no) USING (row_no)
+                WHERE e.slice_id = b.slice_id
+                GROUP BY e.row_no, e.part
+            ) p
+            GROUP BY p.row_no
+        ) s
+        GROUP BY s.state
+    ) m
 )
-SELECT count(*) FILTER (WHERE m.state IN (1, 2, 3, 4)) AS sent,
-       count(*) FILTER (WHERE m.state = 2) AS delivered,
-       count(*) FILTER (WHERE m.state = 3) AS undelivered,
-       count(*) FILTER (WHERE m.state = 4) AS no_receipt,
-       count(*) FILTER (WHERE m.state = 5) AS failed,
-       count(*) FILTER (WHERE m.state = 6) AS in_doubt,
-       coalesce(sum(m.submissions), 0)::bigint AS submissions,
-       coalesce(sum(m.parts), 0)::bigint AS parts,
-       coalesce(sum(m.retried), 0)::bigint AS retried,
-       coalesce(sum(m.receipts), 0)::bigint AS receipts,
-       count(*) FILTER (WHERE m.row_no >= own.claimed_to OR m.row_no < 0) AS outside
-FROM messages m
-JOIN own USING (slice_id);
+SELECT coalesce(sum(m.messages) FILTER (WHERE m.state IN (1, 2, 3, 4)), 0)::bigint AS sent,
+       coalesce(sum(m.messages) FILTER (WHERE m.state = 2), 0)::bigint AS delivered,
+       coalesce(sum(m.messages) FILTER (WHERE m.state = 3), 0)::bigint AS undelivered,
+       coalesce(sum(m.messages) FILTER (WHERE m.state = 4), 0)::bigint AS no_receipt,
+       coalesce(sum(m.messages) FILTER (WHERE m.state = 5), 0)::bigint AS failed,
+       coalesce(sum(m.messages) FILTER (WHERE m.state = 6), 0)::bigint AS in_doubt,
+       coalesce(sum(m.outside), 0)::bigint AS outside
+FROM by_state m;
+
+-- name: evidence
+-- How many rows there are of each kind.
+SELECT coalesce(sum(x.submissions), 0)::bigint AS submissions,
+       coalesce(sum(x.parts), 0)::bigint AS parts,
+       coalesce(sum(x.retried), 0)::bigint AS retried,
+       coalesce(sum(y.receipts), 0)::bigint AS receipts
+FROM slices s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS submissions, count(*) FILTER (WHERE outcome = 0) AS parts,
+           count(*) FILTER (WHERE outcome = 2) AS retried
+    FROM submissions
+    WHERE slice_id = s.slice_id
+) x
+CROSS JOIN LATERAL (SELECT count(*) AS receipts FROM receipts WHERE slice_id = s.slice_id) y
+WHERE s.campaign_id = $1;

@@ -1,5 +1,5 @@
 -- name: candidates
-SELECT c.campaign_id
+SELECT c.campaign_id, c.state
 FROM campaigns c
 WHERE c.state IN ('Done', 'Cancelled', 'Failed', 'Expired')
   AND c.settled_at IS NULL

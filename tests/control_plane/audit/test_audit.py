@@ -98,3 +98,11 @@ def test_secrets_are_never_written() -> None:
     assert made.details == {"password": "***", "api_key": "***", "Token": "***", "note": "call …678"}
     assert made.target_name == "…678"
     assert event("x.y", NOW, actor_id=uuid4()).target_kind == "x"
+
+
+@pytest.mark.parametrize(
+    "text", ["numbers_4915112345678.csv", "spring-4915112345678", "(4915112345678)", "a 4915112345678_b"]
+)
+def test_numbers_are_masked_in_the_names_of_files_and_campaigns(text: str) -> None:
+    assert "4915112345678" not in mask_numbers(text)
+    assert "…678" in mask_numbers(text)

@@ -32,6 +32,7 @@ async def test_a_draft_is_created_by_the_senders_name_or_revision(house: Any) ->
     [
         ({"name": " "}, {"name"}),
         ({"name": "x" * 101}, {"name"}),
+        ({"name": "a\x00b"}, {"name"}),
         ({"name": "ok", "sender": "Nobody"}, {"sender"}),
         ({"name": "", "sender": "Nobody", "text": "x" * 10_001}, {"name", "sender", "text"}),
     ],
@@ -293,3 +294,87 @@ async def test_no_change_is_without_its_event(house: Any) -> None:
     ]
     assert all(event.actor_id == house.author.actor.user_id for event in stored.outbox)
     assert stored.unswept
+
+
+async def test_a_draft_is_deleted_while_the_audit_is_swept(house: Any, core: Any) -> None:
+    campaigns, draft = house.services.campaigns, await house.draft()
+    discard = core.discard_upload
+
+    async def sweep_meanwhile(upload_id: Any) -> None:
+        assert await house.services.audit.sweep() > 0
+        await discard(upload_id)
+
+    core.discard_upload = sweep_meanwhile
+    await campaigns.delete(house.author, draft.id)
+    with pytest.raises(NotFound):
+        await campaigns.get(house.author, draft.id)
+    events = (await house.services.store.find(AUDIT, {"target_id": draft.id})).records
+    assert sorted(event.action for event in events) == [
+        "campaign.create",
+        "campaign.delete",
+        "campaign.upload",
+    ]
+
+
+async def test_a_draft_that_a_person_changes_meanwhile_is_not_deleted(house: Any, core: Any) -> None:
+    campaigns, draft = house.services.campaigns, await house.draft()
+    discard = core.discard_upload
+
+    async def edit_meanwhile(upload_id: Any) -> None:
+        await campaigns.edit(house.author, draft.id, text="Kept")
+        await discard(upload_id)
+
+    core.discard_upload = edit_meanwhile
+    with pytest.raises(Changed):
+        await campaigns.delete(house.author, draft.id)
+    assert (await campaigns.get(house.author, draft.id)).text == "Kept"
+
+
+async def test_who_goes_on_with_somebody_elses_file_does_not_decide_it(
+    house: Any, body: Any, recipients_file: bytes
+) -> None:
+    campaigns, half = house.services.campaigns, len(recipients_file) // 2
+    draft = await campaigns.create(house.author, name="Spring", sender="Heliograph", text="Hello")
+    options = {"file_name": "people.csv", "size_bytes": len(recipients_file)}
+    await campaigns.receive(
+        house.author, draft.id, body(recipients_file[:half]), offset=0, length=half, **options
+    )
+    rest = recipients_file[half:]
+    await campaigns.receive(house.admin, draft.id, body(rest), offset=half, length=len(rest), **options)
+    pending = await campaigns.submit(house.author, draft.id)
+    with pytest.raises(Forbidden):
+        await house.services.moderation.approve(house.admin, pending.id, pending.revision)
+
+
+async def test_a_files_name_loses_its_nul(house: Any, body: Any) -> None:
+    campaigns = house.services.campaigns
+    draft = await campaigns.create(house.author, name="Spring")
+    upload = await campaigns.receive(
+        house.author, draft.id, body(b"4915100000001\n"), offset=0, file_name="a\x00b.csv"
+    )
+    assert upload.file_name == "ab.csv"
+
+
+async def test_its_own_history_has_what_it_was_told_and_not_what_was_refused(house: Any) -> None:
+    campaigns, pending = house.services.campaigns, await house.pending()
+    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    await campaigns.command(house.author, pending.id, "pause")
+    with pytest.raises(Conflict):
+        await campaigns.command(house.author, pending.id, "pause")
+    await campaigns.command(house.moderator, pending.id, "resume")
+    told = (await campaigns.get(house.author, pending.id)).told
+    assert [(one.control, one.by) for one in told] == [("pause", "Author"), ("resume", "Moderator")]
+
+
+async def test_approved_with_the_engine_away_its_state_is_unknown_and_it_can_be_paused(
+    house: Any, core: Any
+) -> None:
+    campaigns, pending = house.services.campaigns, await house.pending()
+    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    core.away = True
+    live = await campaigns.live(house.author, pending.id)
+    assert (live.state, live.controls) == ("Unknown", ("pause", "cancel"))
+    await campaigns.command(house.author, pending.id, "pause")
+    core.away = False
+    await house.services.reconciler.run_once()
+    assert (await campaigns.live(house.author, pending.id)).state == "Paused"

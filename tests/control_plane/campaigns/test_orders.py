@@ -1,5 +1,6 @@
 """What was decided reaches the engine once, whatever breaks in between."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -159,3 +160,40 @@ async def test_the_gauge_shows_what_waits(house: Any, core: Any) -> None:
     await house.services.reconciler.run_once()
     metrics: Metrics = house.services.metrics
     assert metrics.registry.get_sample_value("heliograph_core_orders_outstanding") == 1
+
+
+async def test_an_order_that_is_put_off_holds_up_no_other_campaigns(house: Any, core: Any) -> None:
+    campaigns = [await house.pending() for _ in range(3)]
+    core.away = True
+    for campaign in campaigns:
+        await house.services.campaigns.withdraw(house.author, campaign.id)
+    core.away, command = False, core.command
+    first = min(campaigns, key=lambda campaign: campaign.id)
+
+    async def busy(campaign_id: Any, wanted: Any) -> Any:
+        if campaign_id == first.engine_id:
+            raise CoreError(schema.Problem(type="urn:heliograph:problem:x", title="later", status=500))
+        return await command(campaign_id, wanted)
+
+    core.command = busy
+    assert await house.services.reconciler.run_once() == 1
+    assert core.done.count("return") == 2
+
+
+async def test_the_reconciler_outlives_what_nobody_foresaw(
+    house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[int] = []
+    twice = asyncio.Event()
+
+    async def broken() -> int:
+        rounds.append(1)
+        if len(rounds) > 1:
+            twice.set()
+        raise RuntimeError("a bad document")
+
+    monkeypatch.setattr(house.services.reconciler, "run_once", broken)
+    task = asyncio.create_task(house.services.reconciler.run(0.001))
+    async with asyncio.timeout(5):
+        await twice.wait()
+    task.cancel()

@@ -1,5 +1,6 @@
 """A campaign's way through the pages, by forms and by programs."""
 
+import base64
 import json
 from typing import Any
 
@@ -269,3 +270,84 @@ async def test_json_bodies_are_forms_too(author: Any) -> None:
     answer = await author.post("/campaigns", content=content, headers=headers)
     assert answer.status_code == 201
     assert answer.headers["location"] == f"/campaigns/{answer.json()['id']}"
+
+
+async def test_a_draft_is_deleted_after_a_question_that_names_it(author: Any) -> None:
+    campaign = await create(author, "Spring <sale>")
+    page = await author.get(f"/campaigns/{campaign}")
+    assert "Delete Spring &lt;sale&gt;?" in page.text
+    answer = await author.submit(f"/campaigns/{campaign}/delete")
+    assert answer.headers["location"] == "/campaigns?done=deleted"
+    assert (await author.get(f"/campaigns/{campaign}")).status_code == 404
+
+
+async def test_only_those_who_write_delete_and_only_drafts(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await create(author)
+    assert (await moderator.submit(f"/campaigns/{campaign}/delete")).status_code == 403
+    waiting = await pending(author, recipients_file)
+    assert (await author.submit(f"/campaigns/{waiting}/delete")).status_code == 409
+
+
+async def test_pauses_and_resumes_are_in_the_activity(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    await approve(moderator, campaign)
+    await author.submit(f"/campaigns/{campaign}/pause")
+    await moderator.submit(f"/campaigns/{campaign}/resume")
+    page = (await author.get(f"/campaigns/{campaign}?tab=activity")).text
+    assert "<b>Paused</b> by Author" in page
+    assert "<b>Resumed</b> by Moderator" in page
+
+
+async def test_with_the_engine_away_no_figure_is_made_up(
+    author: Any, moderator: Any, core: FakeCore, recipients_file: bytes
+) -> None:
+    campaign = await pending(author, recipients_file)
+    await approve(moderator, campaign)
+    core.away = True
+    page = (await author.get(f"/campaigns/{campaign}")).text
+    assert "The engine does not answer" in page
+    assert "data-percent>–</span>" in page
+    assert 'data-n="sent">–</b>' in page
+    assert f'action="/campaigns/{campaign}/pause"' in page
+    listed = (await author.get("/campaigns", headers=JSON)).json()["campaigns"]
+    assert [one["state"] for one in listed] == ["Unknown"]
+    assert "Starting" not in (await author.get("/campaigns")).text
+
+
+async def test_after_a_form_that_failed_one_goes_back_instead_of_asking_again(
+    author: Any, core: FakeCore, recipients_file: bytes
+) -> None:
+    """The address of a form is not one that can be opened."""
+    campaign = await create(author)
+    await upload(author, campaign, recipients_file)
+    core.away = True
+    came = {"referer": f"http://console.example/campaigns/{campaign}/review"}
+    answer = await author.post(f"/campaigns/{campaign}/submit", headers=came)
+    assert answer.status_code == 503
+    assert f'href="/campaigns/{campaign}/submit"' not in answer.text
+    assert f'href="/campaigns/{campaign}/review"' in answer.text
+    foreign = {"referer": "http://elsewhere.example/x"}
+    answer = await author.post(f"/campaigns/{campaign}/submit", headers=foreign)
+    assert "elsewhere" not in answer.text
+    again = await author.get(f"/campaigns/{campaign}/review")
+    assert f'href="/campaigns/{campaign}/review"' in again.text
+
+
+@pytest.mark.parametrize("field", ["name", "sender", "text"])
+async def test_a_nul_in_a_form_is_refused(author: Any, field: str) -> None:
+    form = {"name": "Spring", "sender": "", "text": "Hello", field: "a\x00b"}
+    assert (await author.submit("/campaigns", **form)).status_code == 400
+
+
+async def test_a_cursor_that_was_made_up_is_refused(author: Any) -> None:
+    made_up = base64.urlsafe_b64encode(b'["\\u0000", "00000000-0000-0000-0000-000000000000"]').decode()
+    assert (await author.get("/campaigns", params={"after": made_up})).status_code == 422
+
+
+async def test_a_change_of_theme_keeps_the_filters(author: Any) -> None:
+    page = await author.get("/campaigns?state=Pending&done=saved")
+    assert 'name="back" value="/campaigns?state=Pending"' in page.text

@@ -3,8 +3,10 @@
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from control_plane.identity.model import USERS
 from control_plane.services import Services
 from control_plane.web.forms import local_path
 
@@ -77,3 +79,23 @@ async def test_the_theme_is_kept_in_a_cookie_and_in_the_page(visitor: Any) -> No
     answer: httpx.Response = await visitor.submit("/theme", theme="dark", back="/login")
     assert answer.headers["location"] == "/login"
     assert 'data-theme="dark"' in (await visitor.get("/login")).text
+
+
+async def test_guesses_at_the_present_password_are_told_to_wait_beside_the_field(author: Any) -> None:
+    new = "four quite unrelated words"
+    for _ in range(3):
+        answer = await author.submit("/password", current="wrong", new=new, again=new)
+        assert answer.status_code == 422
+    answer = await author.submit("/password", current="wrong", new=new, again=new)
+    assert answer.status_code == 429
+    assert 'id="current-error"' in answer.text
+    assert "Try again in" in answer.text
+
+
+async def test_who_is_in_no_workspace_is_told_so(services: Services, house: Any, author: Any) -> None:
+    (user,) = (await services.store.find(USERS, {"email": EMAIL})).records
+    await services.store.replace(USERS, msgspec.structs.replace(user, memberships={}), user.version)
+    assert (await author.get("/campaigns")).headers["location"] == "/"
+    answer = await author.get("/")
+    assert answer.status_code == 403
+    assert "not a member of any workspace" in answer.text

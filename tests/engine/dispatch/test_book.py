@@ -21,13 +21,14 @@ class Written:
     """A writer that only adds up."""
 
     def __init__(self) -> None:
-        self.pending = 0
+        self.pending = self.pending_outcomes = 0
         self.counts: Counter[str] = Counter()
         self.closed: set[int] = set()
 
     def results(self, bind: Any, batch: Any, outcome: Any, updates: Any, claims: Any) -> None:
         for update in updates:
             self.counts["messages"] += update.sent + update.undelivered + update.failed + update.in_doubt
+            self.counts["in_doubt"] += update.in_doubt
             if update.closed:
                 self.closed.add(claims[update.claim].claim_id)
 
@@ -102,9 +103,10 @@ def answers(claim: Claim, indices: list[int], status: int = 0) -> ResultBatch:
     parts_of_rows=st.lists(st.integers(0, 3), min_size=1, max_size=12),
     written=st.integers(0, 36),
     answered=st.integers(0, 36),
+    returned_first=st.booleans(),
 )
 def test_given_back_and_booked_rows_add_up_wherever_a_claim_ends(
-    parts_of_rows: list[int], written: int, answered: int
+    parts_of_rows: list[int], written: int, answered: int, returned_first: bool
 ) -> None:
     writer = Written()
     book, budget, claim, idle = make(parts_of_rows, writer)
@@ -120,7 +122,13 @@ def test_given_back_and_booked_rows_add_up_wherever_a_claim_ends(
     rest = list(range(len(first), claim.written))
     while (retry := book.retries.take(100, 2.0)) is not None:
         rest += retry.indices
+    if returned_first:
+        book.given_back(claim)
     book.results(1, answers(claim, rest), 2.0)
+    if not returned_first:
+        assert budget.unsettled == len(parts_of_rows) - from_row, "claimed until they are given back"
+        assert from_row == len(parts_of_rows) or not writer.closed, "a closed claim gives nothing back"
+        book.given_back(claim)
     assert writer.counts["messages"] == from_row
     assert budget.unsettled == 0
     assert not book.claims
@@ -151,16 +159,39 @@ def test_a_throttled_part_keeps_the_claim_open_until_it_is_accepted() -> None:
     assert not book.claims
 
 
+def test_what_waits_for_a_retry_that_never_comes_is_in_doubt_and_ends_its_claim() -> None:
+    writer = Written()
+    book, budget, claim, _ = make([1, 2, 1], writer)
+    book.open(claim)
+    claim.written = 4
+    book.results(1, answers(claim, [0]), 10.0)
+    book.results(1, answers(claim, [1, 2], 0x58), 10.0)
+    book.results(1, answers(claim, [3], 0x14), 10.0)
+    book.abandon(11.0, 11_000_000)
+    assert (writer.counts["messages"], writer.counts["in_doubt"]) == (3, 2)
+    assert writer.closed == {7}
+    assert (budget.unsettled, len(book.claims), len(book.retries)) == (0, 0, 0)
+
+
 def test_uncommitted_outcomes_count_against_the_bound() -> None:
     writer = Written()
     book, budget, claim, _ = make([1] * 10, writer)
     book.open(claim)
     assert budget.room == 990
     book.results(1, answers(claim, list(range(10))), 0.0)
-    writer.pending = 10
+    writer.pending = writer.pending_outcomes = 10
     assert budget.room == 990
-    writer.pending = 0
+    writer.pending = writer.pending_outcomes = 0
     assert budget.room == 1000
+
+
+def test_uncommitted_receipts_take_no_room_until_the_ledger_is_far_behind() -> None:
+    writer = Written()
+    _, budget, _, _ = make([1], writer)
+    writer.pending, writer.pending_outcomes = 4000, 10
+    assert budget.room == 990
+    writer.pending = 4001
+    assert budget.room == 0
 
 
 def test_handles_are_never_reused_while_open() -> None:

@@ -6,6 +6,8 @@ from uuid import UUID
 
 import pytest
 
+from engine.dispatch import claims as dispatch_claims
+
 pytestmark = pytest.mark.system
 
 Room = Any  # the fixtures of conftest.py
@@ -82,6 +84,42 @@ async def test_a_pause_gives_unwritten_rows_back_and_resume_goes_on(
     await room.command(campaign, "resume")
     await room.reaches(campaign, "Done")
     assert len(smsc.seen) == len(smsc.accepted) == 3000
+    await room.balanced(campaign)
+
+
+async def test_a_claim_ends_only_after_its_unwritten_rows_are_back(
+    room: Room, smsc: Smsc, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the rows between the two would be claimed by nobody and never sent."""
+    gate, give_back = asyncio.Event(), dispatch_claims.give_back
+
+    async def slowly(*given: Any) -> Any:
+        await gate.wait()
+        return await give_back(*given)
+
+    monkeypatch.setattr(dispatch_claims, "give_back", slowly)
+    smsc.answer = lambda number, destination: None
+    channel = await room.channel(smsc.port)
+    campaign = await room.campaign(channel, await room.upload(30))  # one claim
+    engine = await room.engine()
+    await until(lambda: smsc.held == 20, "window is full")
+    await room.command(campaign, "pause")
+    (working,) = engine.dispatcher._working.values()
+    await until(lambda: not working.binds.senders[0].queue, "what was not begun is on its way back")
+    smsc.answer = lambda number, destination: 0
+    smsc.release()
+    await until(lambda: engine.dispatcher.pulse().in_flight == 0, "all answers are in")
+    await engine.writer.flush()
+    gate.set()
+
+    async def closed() -> bool:
+        return bool(await room.open_claims() == 0)
+
+    await until(closed, "claims closed")
+    assert await room.pool.fetchval("SELECT sum(claimed_to) FROM slices") == len(smsc.seen) == 20
+    await room.command(campaign, "resume")
+    await room.reaches(campaign, "Done")
+    assert len(smsc.seen) == len(smsc.accepted) == 30
     await room.balanced(campaign)
 
 
@@ -359,6 +397,22 @@ async def test_a_changed_account_is_taken_over_while_sending(room: Room, smsc: S
     done = await room.reaches(campaign, "Done")
     assert len(smsc.seen) == len(set(smsc.seen)) == 600
     assert done.counts.in_doubt == 0
+    await room.balanced(campaign)
+
+
+async def test_an_account_changed_while_parts_wait_for_a_retry_ends_its_claims(
+    room: Room, smsc: Smsc, until: Until
+) -> None:
+    smsc.answer = lambda number, destination: 0x14 if number < 10 else 0
+    channel = await room.channel(smsc.port)
+    campaign = await room.campaign(channel, await room.upload(300))
+    engine = await room.engine(stop_timeout_s=0.2)
+    await until(lambda: len(smsc.seen) >= 300, "the others went out")
+    await room.channel(smsc.port, binds=2)
+    engine.dispatcher.wake()
+    done = await room.reaches(campaign, "Done")
+    assert (done.counts.in_doubt, done.counts.in_flight) == (10, 290)
+    assert await room.open_claims() == 0
     await room.balanced(campaign)
 
 

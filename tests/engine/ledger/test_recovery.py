@@ -1,7 +1,10 @@
 """After a crash: open claims of dead workers, orphans and the recent ids."""
 
+import asyncio
+
 from ledger_world import make_driver, make_worker, second_campaign
 
+from engine.ledger import writer as ledger_writer
 from engine.ledger.recovery import recover
 from engine.ledger.writer import LedgerWriter
 
@@ -39,6 +42,44 @@ async def test_a_living_workers_claims_are_left_alone(pool, box):
     await pool.execute("UPDATE workers SET lease_until = now() - interval '5 s' WHERE name = 'first'")
     assert (await recover(pool, successor, lease_margin_s=60)).claims == 0
     assert (await recover(pool, successor, lease_margin_s=1)).claims == 1
+
+
+async def test_results_of_a_worker_that_was_taken_over_resolve_its_doubts(pool, box):
+    driver = await make_driver(pool, box, 10, worker="first")
+    await driver.claim([1, 2, 1, 1])
+    driver.accept(0)
+    await driver.writer.flush()
+    driver.results([(3, 1, 0, FAILED, 0x0B, "", False)])
+    driver.accept(1, 2)  # reported, and not written before the worker stalled
+    successor = await make_worker(pool, "second")
+    await pool.execute("UPDATE workers SET stopped_at = now() WHERE name = 'first'")
+    assert (await recover(pool, successor)).in_doubt == 3
+    driver.delivered("0.1", "2.1")
+    await driver.writer.flush()
+    counts = await driver.counts()
+    assert (counts.in_doubt, counts.failed, counts.delivered, counts.in_flight) == (0, 1, 2, 1)
+    found = await driver.equation()
+    assert found.balanced, found.first_difference
+
+
+async def test_no_orphan_is_matched_while_the_recent_ids_are_loaded(pool, box, monkeypatch):
+    """Or its id is loaded without the verdict, and a repeat counts as the first."""
+    driver = await make_driver(pool, box, 1)
+    await driver.claim([1])
+    load = ledger_writer.load_recent
+
+    async def watched(*given):
+        sweep = asyncio.create_task(driver.writer.sweep_orphans())
+        done, _ = await asyncio.wait({sweep}, timeout=0.5)
+        loaded = await load(*given)
+        assert not done
+        sweeps.append(sweep)
+        return loaded
+
+    sweeps = []
+    monkeypatch.setattr(ledger_writer, "load_recent", watched)
+    await driver.writer.rebuild()
+    await sweeps[0]
 
 
 async def test_a_new_writer_knows_the_ids_that_wait_for_receipts(pool, box):

@@ -203,6 +203,22 @@ async def test_a_done_campaign_settles_when_nothing_is_in_flight(pool, box):
     assert (await campaigns.get(pool, driver.campaign.campaign_id)).settled
 
 
+async def test_a_cancelled_campaign_settles_only_after_its_rows_are_counted(pool, box):
+    driver = await make_driver(pool, box, 5)
+    await driver.claim([1])
+    driver.accept(0)
+    driver.delivered("0.1")
+    await driver.writer.flush()
+    await pool.execute("UPDATE campaigns SET state = 'Cancelled', done_at = now()")
+    assert await settle.settle_due(pool, driver.writer.worker_id, 0) == []
+    async with pool.acquire() as connection, connection.transaction():
+        campaign_id = driver.campaign.campaign_id
+        assert await campaigns.count_cancelled(connection, campaign_id, driver.writer.worker_id) == 4
+    assert await settle.settle_due(pool, driver.writer.worker_id, 0) == [campaign_id]
+    assert (await driver.counts()).waiting == 0
+    assert (await driver.equation()).balanced
+
+
 async def test_at_the_horizon_the_rest_is_no_receipt_and_a_later_one_corrects_it(pool, box):
     driver = await make_driver(pool, box, 2)
     await driver.claim([1, 1])

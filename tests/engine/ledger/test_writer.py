@@ -38,11 +38,13 @@ async def balanced(driver) -> bool:
 async def test_accepted_parts_are_rows_and_in_flight_messages(driver):
     await driver.claim([1, 2, 1])
     driver.accept(0, 1, 2)
-    assert driver.writer.pending == 4
+    assert (driver.writer.pending, driver.writer.pending_outcomes) == (4, 4)
+    driver.delivered("0.1")
+    assert (driver.writer.pending, driver.writer.pending_outcomes) == (5, 4)
     await driver.writer.flush()
-    assert driver.writer.pending == 0
+    assert (driver.writer.pending, driver.writer.pending_outcomes) == (0, 0)
     counts = await driver.counts()
-    assert (counts.in_flight, counts.submissions, counts.parts, counts.waiting) == (3, 4, 4, 100)
+    assert (counts.in_flight, counts.submissions, counts.parts, counts.waiting) == (2, 4, 4, 99)
     row = (await driver.fetch("SELECT * FROM submissions WHERE row_no = 1 AND part = 2"))[0]
     assert (row["smsc_id"], row["parts"], row["outcome"], row["account_id"]) == (
         "1.2",

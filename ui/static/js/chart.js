@@ -60,6 +60,7 @@ export class Throughput {
       scales: { y: { range: (_, _min, max) => [0, Math.max(1, max * 1.1)] } },
       padding: [12, 28, 0, 0],
       legend: { live: true },
+      hooks: { setCursor: [(plot) => this.element.classList.toggle("hovered", plot.cursor.idx != null)] },
       cursor: { y: false, points: { size: 6 } },
       series: [
         { label: labelTime, value: (_, at) => (at == null ? "–" : this.clock.format(at * 1000)) },

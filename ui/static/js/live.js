@@ -62,14 +62,15 @@ function show(figures) {
   if (waiting && figures.state !== state) return location.reload();
   put(part("reason"), figures.reason);
   if (waiting) return undefined;
+  if (!figures.reachable) return link("unreachable"); // the state and figures stay: the last known
   if (figures.state !== state) {
     state = figures.state;
     badge(figures.view);
     htmx.ajax("GET", `${base}/actions`, { target: "#actions", swap: "innerHTML" });
   }
   final = figures.final;
-  link(final ? "final" : figures.reachable ? "live" : "unreachable");
-  if (!figures.reachable) return undefined;
+  link(final ? "final" : "live");
+  part("away")?.remove();
   put(part("percent"), percent(figures.progress));
   put(page.querySelector('[data-n="sent"]'), number(figures.sent));
   put(page.querySelector('[data-n="accepted"]'), number(figures.counts.accepted));

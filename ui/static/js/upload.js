@@ -99,6 +99,7 @@ class Transfer {
     current = null;
     part("drop").hidden = false;
     part("transfer").hidden = true;
+    host.querySelector("input[type=file]").value = ""; // or choosing the same file again is no change
     say(fill(host.dataset.sayFailed, { reason }));
   }
 
