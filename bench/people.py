@@ -45,6 +45,11 @@ class Person:
     ) -> None:
         self._http.close()
 
+    def move_to(self, base_url: str) -> None:
+        """The console has another address since its restart; the session is the same."""
+        self._http.base_url = httpx.URL(base_url)
+        self._http.headers["origin"] = base_url
+
     def create_campaign(self, name: str, text: str) -> str:
         """Returns the campaign's id. The sender is the workspace's first approved one."""
         senders = self._get("/senders").json()["senders"]

@@ -58,11 +58,10 @@ class Postgres:
             for name, value in SETTINGS.items():
                 await connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
             await connection.execute("SELECT pg_reload_conf()")
-            # Asked again a moment later the same session sees what the reload could not change.
-            restart = await connection.fetchval("SELECT count(*) FROM pg_settings WHERE pending_restart")
+            in_force = await connection.fetchval("SHOW shared_buffers")
         finally:
             await connection.close()
-        if restart:
+        if in_force != SETTINGS["shared_buffers"]:  # the one a reload does not change
             self.stop()
             self.start()
 

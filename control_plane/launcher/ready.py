@@ -1,6 +1,7 @@
 """Starting one of our programs: wait for its first JSON line, and say in one line why it did not come."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -10,6 +11,16 @@ from pathlib import Path
 from typing import Any
 
 START_TIMEOUT_S = 60.0
+
+
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent() -> None:
+    """In the child: SIGTERM when the launcher dies, however it dies: nothing is left behind (on Linux)."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class StartError(Exception):
@@ -53,6 +64,7 @@ class Program:
                 stderr=log,
                 # Ctrl-C in the terminal goes to us alone: we stop the programs in their order.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         assert self._process.stdout is not None
         try:
