@@ -80,11 +80,14 @@ export class Throughput {
 
   async load() {
     const response = await fetch(this.element.dataset.chart, { headers: { accept: "application/json" } });
-    if (response.ok) this.show((await response.json()).points);
+    if (!response.ok) return;
+    const now = Date.parse(response.headers.get("date")) / 1000;
+    this.show((await response.json()).points, now);
   }
 
-  // A second's rate of each bucket; buckets in which nothing happened are not sent, and are zero.
-  show(points) {
+  // A second's rate of each bucket; buckets in which nothing happened are not sent, and are zero. The last one
+  // may have begun just now: its rate is over the part that has passed, by the server's clock.
+  show(points, now) {
     const data = [[], [], [], []];
     const add = (at, sent, delivered, failed) => {
       [at, sent, delivered, failed].forEach((value, index) => data[index].push(value));
@@ -96,7 +99,8 @@ export class Throughput {
         add(last + BUCKET_S, 0, 0, 0);
         if (at - BUCKET_S > last + BUCKET_S) add(at - BUCKET_S, 0, 0, 0);
       }
-      add(at, point.sent / BUCKET_S, point.delivered / BUCKET_S, point.failed / BUCKET_S);
+      const passed = Math.min(BUCKET_S, Math.max(1, now - at || BUCKET_S));
+      add(at, point.sent / passed, point.delivered / passed, point.failed / passed);
     }
     this.data = data;
     this.plot.setData(data);
