@@ -60,6 +60,7 @@ class AccountBinds:
         self._on_down = on_down
         self._on_bind = on_bind
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._restarts: set[asyncio.Task[None]] = set()
         self._stopped = False
         self._binds = channel.binds(account, self)
@@ -184,9 +185,10 @@ class AccountBinds:
             return  # a response, a claim or the renewed lease goes on
         at = max(at, self.pacer.next_at(), now + _SHORTEST_TIMER_S)
         if self._timer is not None:
-            if self._timer.when() <= at:
+            if self._timer_at <= at:
                 return
             self._timer.cancel()
+        self._timer_at = at  # kept here: under uvloop the handle of a time already due knows none
         self._timer = asyncio.get_running_loop().call_at(at, self._tick)
 
     def _tick(self) -> None:
