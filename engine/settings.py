@@ -77,7 +77,9 @@ class EngineSettings(BaseSettings):
         259_200, ge=60, description="A message without a receipt for this long ends as no_receipt."
     )
     recent_ids: int = Field(
-        1_000_000, ge=1000, description="SMSC message ids kept in memory for matching receipts."
+        2_000_000,
+        ge=1000,
+        description="SMSC message ids kept in memory for matching receipts; about 90 octets each.",
     )
     commit_interval_ms: int = Field(
         20, ge=1, le=250, description="Least time between two commits of the ledger writer under load."
