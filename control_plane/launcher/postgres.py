@@ -39,6 +39,9 @@ class Postgres:
         """Blocks for about a second at the first start. PostgresError where it does not start."""
         try:
             self._folder.parent.mkdir(parents=True, exist_ok=True)
+            # The folder is ours alone (`up.lock`). A launcher that was killed left its number in this list,
+            # and while it stands there the server is not stopped.
+            (self._folder / ".handle_pids.json").unlink(missing_ok=True)
             self._server = get_server(self._folder, cleanup_mode="stop")
         except (OSError, subprocess.SubprocessError) as error:
             log = self._folder / "log"
