@@ -36,9 +36,10 @@ class OrphanSweep:
         self.next_at = now + self._interval_s
         return True
 
-    def hurry(self, now: float) -> None:
-        """A whole sweep was matched, so more wait behind it: ids that the recent ones have forgotten."""
-        self.next_at = min(self.next_at, now + HURRY_S)
+    def swept(self, tried: int, matched: int, now: float) -> None:
+        """A full sweep that matched most of what it tried has more behind it: the next one comes at once."""
+        if tried == AT_ONCE and matched > tried // 2:
+            self.next_at = min(self.next_at, now + HURRY_S)
 
     async def load(self, connection: Connection) -> list[asyncpg.Record]:
         """The open orphans to try now, at most AT_ONCE."""

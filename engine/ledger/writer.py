@@ -24,7 +24,7 @@ from engine.ledger.batch import Batch, MessageKey
 from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
 from engine.ledger.commit import commit
 from engine.ledger.held import HeldReceipts
-from engine.ledger.orphans import AT_ONCE, OrphanSweep
+from engine.ledger.orphans import OrphanSweep
 from engine.ledger.pool import AWAY, Connection, Pool
 from engine.ledger.recent_ids import load_recent
 from engine.ledger.sql import load
@@ -271,8 +271,7 @@ class LedgerWriter:
             self._swap()
             await self._write()
             matched = await self._persist(lambda c: self._orphans.match(c, self.worker_id, found))
-            if matched > len(found) // 2 and len(found) == AT_ONCE:
-                self._orphans.hurry(time.monotonic())
+            self._orphans.swept(len(found), matched, time.monotonic())
 
     async def _persist(self, act: Callable[[Connection], Awaitable[T]]) -> T:
         """Run a transaction until the database takes it."""
