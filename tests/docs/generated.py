@@ -94,7 +94,7 @@ def routes_page() -> str:
         "## Health and metrics, port 8081\n",
         *_route_table(API_ROUTES, ""),
         "## Core API, between the programs\n",
-        f"JSON under `{schema.PREFIX}`, mutual TLS. Types: `engine/core_api/schema.py`;",
+        f"JSON under `{schema.PREFIX}`, mutual TLS. Types: `engine/core_api/schema/`;",
         f"`GET {schema.PREFIX}/schema` gives them as JSON Schema.\n",
         *_route_table(core, schema.PREFIX),
     ]

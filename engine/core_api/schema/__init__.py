@@ -1,0 +1,8 @@
+"""The Core API's published types: what the control plane may know of the engine. One file a subject."""
+
+from engine.core_api.schema.base import *  # noqa: F403
+from engine.core_api.schema.campaigns import *  # noqa: F403
+from engine.core_api.schema.channels import *  # noqa: F403
+from engine.core_api.schema.engine import *  # noqa: F403
+from engine.core_api.schema.texts import *  # noqa: F403
+from engine.core_api.schema.uploads import *  # noqa: F403
