@@ -6,7 +6,7 @@ SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/sms
 export PYTHON
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test build lint fast bench screenshots lock clean
+.PHONY: run test build lint fast bench fuzz soak screenshots lock clean
 
 run: build  ## start everything: PostgreSQL, engine, control plane, SMSC simulator; Ctrl-C stops it
 	@exec $(BIN)/heliograph up
@@ -36,6 +36,13 @@ fast: build  ## the tests that need no browser and no long run
 
 bench: build  ## the table of encode, parse, submit, durable, ingest, side by side, as ratios
 	@$(BIN)/heliograph bench all
+
+soak: build  ## MINUTES=10 SEED=1: faults with changing seeds, one engine's memory watched, then the fuzzers
+	@$(BIN)/heliograph chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+	@$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+fuzz: build  ## MINUTES=10: every fuzz target, steered by coverage, then under the sanitizers
+	@$(BIN)/python tests/fuzz/run.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 screenshots: build  ## play the story in Chromium and refresh docs/screenshots
 	@sh deploy/prepare.sh tools

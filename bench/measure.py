@@ -92,6 +92,12 @@ def side_by_side(contenders: Mapping[str, Contender], repeats: int) -> Compariso
     )
 
 
+def rss_bytes(pid: int) -> int:
+    """Resident memory of a process now. Linux only."""
+    with Path(f"/proc/{pid}/statm").open() as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def peak_rss_bytes(pid: int | None = None) -> int:
     """Highest resident memory of a process so far (VmHWM); our own without a pid.
 

@@ -1,4 +1,8 @@
-"""Who may do what: one table of roles and actions, and the one way into a workspace."""
+"""Who may do what: one table of roles and actions, and the one way into a workspace.
+
+A role counts in its workspace. What belongs to the whole installation (channels, their traffic, stopping
+everything) is asked of the role in the Master workspace; Super Admins are admins everywhere.
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -27,7 +31,16 @@ class Action(StrEnum):
     DECIDE_SENDERS = "approve and reject sender IDs"
     VIEW_CHANNELS = "view channels"
     VIEW_AUDIT = "view the audit"
+    RESOLVE_DOUBTS = "resolve messages in doubt"
+    STOP_WORKSPACE = "stop the sending of the workspace"
+    STOP_EVERYTHING = "stop channels or everything"
+    MANAGE_CHANNELS = "manage channels"
+    VIEW_TRAFFIC = "view orphan receipts, inbound messages and traces"
 
+
+# Of the installation, not of one workspace.
+INSTALLATION = frozenset({Action.STOP_EVERYTHING, Action.MANAGE_CHANNELS, Action.VIEW_TRAFFIC})
+MASTER_ID = UUID("6d617374-6572-8000-8000-000000000000")  # of the Master workspace, in every installation
 
 _VIEW = frozenset({Action.VIEW_CAMPAIGNS, Action.VIEW_SENDERS, Action.VIEW_CHANNELS})
 _AUTHOR = _VIEW | {
@@ -42,6 +55,8 @@ _MODERATOR = _VIEW | {
     Action.VIEW_RECIPIENTS,
     Action.DECIDE_SENDERS,
     Action.VIEW_AUDIT,
+    Action.RESOLVE_DOUBTS,
+    Action.STOP_WORKSPACE,
 }
 
 ALLOWED: Mapping[Role, frozenset[Action]] = {
@@ -64,6 +79,19 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     session_id: UUID
     address: str = ""
 
+    def may(self, action: Action) -> bool:
+        """Of the installation: by the role in the Master workspace."""
+        assert action in INSTALLATION, action
+        if self.must_set_password:
+            return False
+        role = self.memberships.get(MASTER_ID)
+        return self.super_admin or (role is not None and action in ALLOWED[role])
+
+    def require(self, action: Action) -> None:
+        """Forbidden where neither a Super Admin nor the Master workspace's role allows it."""
+        if not self.may(action):
+            raise Forbidden(f"Only administrators of the installation may {action}.")
+
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """An actor in one workspace: every workspace rule takes one, so none is asked without."""
@@ -73,6 +101,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
 
     def may(self, action: Action) -> bool:
+        if action in INSTALLATION:
+            return self.actor.may(action)
         return action in ALLOWED[self.role]
 
     def require(self, action: Action) -> None:

@@ -11,21 +11,26 @@ from starlette.middleware import Middleware
 from control_plane.api import ROUTES
 from control_plane.audit.audit import Audit
 from control_plane.audit.outbox import AUDIT
+from control_plane.audit.spool import Spool
 from control_plane.campaigns.campaigns import Campaigns
 from control_plane.campaigns.model import CAMPAIGNS
 from control_plane.campaigns.orders import Orders
 from control_plane.campaigns.reconciler import Reconciler
 from control_plane.campaigns.review import Reviews
+from control_plane.channels.channels import Channels
+from control_plane.channels.error_map import ErrorMaps
 from control_plane.clock import Clock, utc_now
 from control_plane.core import Core
 from control_plane.documents.postgres import PostgresStore
 from control_plane.documents.records import Collection
 from control_plane.documents.store import DocumentStore
+from control_plane.doubts.doubts import Doubts
 from control_plane.identity.bootstrap import Bootstrap
 from control_plane.identity.identity import Identity
 from control_plane.identity.lockout import Lockout
 from control_plane.identity.model import FAILURES, SESSIONS, USERS
 from control_plane.identity.passwords import Passwords
+from control_plane.identity.remembered import Remembered
 from control_plane.identity.sessions import Sessions
 from control_plane.measured import Measured
 from control_plane.metrics import Metrics
@@ -34,6 +39,8 @@ from control_plane.senders.model import SENDERS
 from control_plane.senders.senders import Senders
 from control_plane.services import Services
 from control_plane.settings import ControlPlaneSettings
+from control_plane.stops.stops import Stops
+from control_plane.traffic.traffic import Traffic
 from control_plane.upkeep import upkeep
 from control_plane.web import routes as web
 from control_plane.workspaces.key_file import KeyFile
@@ -61,6 +68,8 @@ def build(
     )
     audit = Audit(store, AUDITED, metrics)
     sessions = Sessions(store, idle_s=settings.session_idle_s, absolute_s=settings.session_absolute_s)
+    remembered = Remembered(settings.stop_session_s)
+    spool = Spool(settings.data_dir)
     lockout = Lockout(store, failures=settings.lockout_failures, lock_s=settings.lockout_s)
     workspaces = Workspaces(store, KeyFile(settings.data_dir), clock)
     senders = Senders(workspaces, clock)
@@ -72,12 +81,19 @@ def build(
         store=store,
         core=core,
         audit=audit,
-        identity=Identity(store, audit, passwords, sessions, lockout, clock, metrics),
+        spool=spool,
+        identity=Identity(store, audit, passwords, sessions, lockout, clock, metrics, remembered),
+        remembered=remembered,
         bootstrap=Bootstrap(store, passwords, workspaces, clock),
         workspaces=workspaces,
         senders=senders,
         campaigns=campaigns,
         moderation=Moderation(workspaces, campaigns, orders, clock, metrics),
+        channels=Channels(core, audit, clock),
+        error_maps=ErrorMaps(core, audit, clock),
+        stops=Stops(core, audit, spool, clock),
+        doubts=Doubts(core, audit, workspaces, clock),
+        traffic=Traffic(core, audit, clock),
         reconciler=Reconciler(store, orders, metrics),
         metrics=metrics,
     )
@@ -114,10 +130,13 @@ def _client(settings: ControlPlaneSettings) -> CoreClient:
 
 @asynccontextmanager
 async def running(services: Services) -> AsyncIterator[None]:
-    """The background work: audit sweeper, reconciler, upkeep."""
+    """The background work: audit sweeper and spool, reconciler, upkeep."""
     settings = services.settings
     tasks = [
         asyncio.create_task(services.audit.run(settings.sweep_interval_s), name="audit sweeper"),
+        asyncio.create_task(
+            services.spool.run(services.audit, services.clock, settings.sweep_interval_s), name="audit spool"
+        ),
         asyncio.create_task(services.reconciler.run(settings.reconcile_interval_s), name="reconciler"),
         asyncio.create_task(upkeep(services.store, services.clock), name="upkeep"),
     ]

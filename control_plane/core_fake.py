@@ -6,14 +6,14 @@ engine's do, a `start` needs the sealed hash.
 
 import hashlib
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC, datetime
-from typing import NoReturn
 from uuid import UUID
 
 import msgspec
 
+from control_plane.core_fake_channels import FakeChannels
+from control_plane.core_fake_operations import STARTED, refuse
 from engine.core_api import schema
-from engine.core_api.client import CoreError, CoreUnavailable
+from engine.core_api.client import CoreUnavailable
 
 TRANSITIONS: dict[schema.Command, tuple[tuple[schema.CampaignState, ...], schema.CampaignState]] = {
     "start": (("Pending",), "Sending"),
@@ -22,16 +22,14 @@ TRANSITIONS: dict[schema.Command, tuple[tuple[schema.CampaignState, ...], schema
     "cancel": (("Pending", "Sending", "Paused"), "Cancelled"),
     "return": (("Pending",), "Returned"),
 }
-STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class FakeCore:
+class FakeCore(FakeChannels):
     """See Core. `away`: nothing is reached. `lose_answers`: commands are done, their answers never arrive."""
 
     def __init__(self) -> None:
-        self.away = False
+        super().__init__()
         self.lose_answers = False
-        self.done: list[str] = []  # commands that had an effect, in order
         self._uploads: dict[UUID, schema.Upload] = {}
         self._numbers: dict[UUID, set[str]] = {}
         self._tails: dict[UUID, bytes] = {}
@@ -50,12 +48,6 @@ class FakeCore:
         return schema.Pulse(
             status="ok", in_flight=0, sent_per_s=0.0, delivered_per_s=0.0, binds_bound=1, binds_total=1
         )
-
-    async def channels(self) -> list[schema.Channel]:
-        self._reach()
-        return [
-            schema.Channel(channel_id=1, name="Demo SMSC", kind="smpp", account="demo", tps=500, binds=[])
-        ]
 
     async def create_upload(self, spec: schema.UploadSpec) -> schema.Upload:
         self._reach()
@@ -88,7 +80,7 @@ class FakeCore:
     ) -> schema.Upload:
         upload = await self.upload(upload_id)
         if upload.state != "open" or offset != upload.byte_offset:
-            _refuse("wrong-offset", 409, f"the upload goes on at {upload.byte_offset}")
+            refuse("wrong-offset", 409, f"the upload goes on at {upload.byte_offset}")
         async for piece in content:
             *lines, self._tails[upload_id] = (self._tails[upload_id] + piece).split(b"\n")
             self._take(upload_id, len(piece), lines)
@@ -100,13 +92,13 @@ class FakeCore:
     async def upload(self, upload_id: UUID) -> schema.Upload:
         self._reach()
         if upload_id not in self._uploads:
-            _refuse("not-found", 404, f"no upload {upload_id}")
+            refuse("not-found", 404, f"no upload {upload_id}")
         return self._uploads[upload_id]
 
     async def discard_upload(self, upload_id: UUID) -> None:
         await self.upload(upload_id)
         if any(campaign.upload_id == upload_id for campaign in self._campaigns.values()):
-            _refuse("conflict", 409, "a campaign uses it")
+            refuse("conflict", 409, "a campaign uses it")
         del self._uploads[upload_id]
         self.done.append("discard")
 
@@ -146,10 +138,10 @@ class FakeCore:
         if spec.decision_id not in self._answers:
             there = self._campaigns.get(spec.campaign_id)
             if there is not None and there.state != "Returned":
-                _refuse("campaign-exists", 409, "it was not returned")
+                refuse("campaign-exists", 409, "it was not returned")
             upload = await self.upload(spec.upload_id)
             if upload.state != "complete":
-                _refuse("upload-not-ready", 409, f"the upload is {upload.state}")
+                refuse("upload-not-ready", 409, f"the upload is {upload.state}")
             sealed = [spec.campaign_id, spec.text, spec.sender_revision_id, spec.upload_id, spec.channel]
             self._campaigns[spec.campaign_id] = schema.Campaign(
                 campaign_id=spec.campaign_id,
@@ -159,6 +151,8 @@ class FakeCore:
                 sender=spec.sender,
                 text=spec.text,
                 upload_id=spec.upload_id,
+                options=spec.options,
+                in_doubt=spec.in_doubt,
                 manifest_hash=hashlib.sha256(msgspec.json.encode(sealed)).hexdigest(),
                 state="Pending",
                 reason="",
@@ -180,9 +174,9 @@ class FakeCore:
             campaign = await self.campaign(campaign_id)
             sources, target = TRANSITIONS[command.command]
             if campaign.state not in sources:
-                _refuse("wrong-state", 409, f"a campaign in {campaign.state} cannot {command.command}")
+                refuse("wrong-state", 409, f"a campaign in {campaign.state} cannot {command.command}")
             if command.command == "start" and command.manifest_hash != campaign.manifest_hash:
-                _refuse("manifest-mismatch", 409, "the approval is for another manifest than the sealed one")
+                refuse("manifest-mismatch", 409, "the approval is for another manifest than the sealed one")
             self._campaigns[campaign_id] = msgspec.structs.replace(campaign, state=target)
             self._finish(command.decision_id, command.command, campaign_id)
         return self._answer(command.decision_id)
@@ -190,7 +184,7 @@ class FakeCore:
     async def campaign(self, campaign_id: UUID) -> schema.Campaign:
         self._reach()
         if campaign_id not in self._campaigns:
-            _refuse("not-found", 404, f"no campaign {campaign_id}")
+            refuse("not-found", 404, f"no campaign {campaign_id}")
         return self._campaigns[campaign_id]
 
     async def campaigns(self, campaign_ids: Iterable[UUID]) -> list[schema.Campaign]:
@@ -246,10 +240,6 @@ class FakeCore:
             first_difference="",
         )
 
-    def _reach(self) -> None:
-        if self.away:
-            raise CoreUnavailable("the engine cannot be reached")
-
     def _finish(self, decision_id: UUID, command: str, campaign_id: UUID) -> None:
         self._answers[decision_id] = self._campaigns[campaign_id]
         self.done.append(command)
@@ -282,8 +272,3 @@ class FakeCore:
 
     def _put(self, upload_id: UUID, **changes: object) -> None:
         self._uploads[upload_id] = msgspec.structs.replace(self._uploads[upload_id], **changes)
-
-
-def _refuse(name: str, status: int, detail: str) -> NoReturn:
-    problem = f"urn:heliograph:problem:{name}"
-    raise CoreError(schema.Problem(type=problem, title=name, status=status, detail=detail))

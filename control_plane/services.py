@@ -4,17 +4,24 @@ import asyncio
 from dataclasses import dataclass, field
 
 from control_plane.audit.audit import Audit
+from control_plane.audit.spool import Spool
 from control_plane.campaigns.campaigns import Campaigns
 from control_plane.campaigns.reconciler import Reconciler
+from control_plane.channels.channels import Channels
+from control_plane.channels.error_map import ErrorMaps
 from control_plane.clock import Clock
 from control_plane.core import Core
 from control_plane.documents.store import DocumentStore
+from control_plane.doubts.doubts import Doubts
 from control_plane.identity.bootstrap import Bootstrap
 from control_plane.identity.identity import Identity
+from control_plane.identity.remembered import Remembered
 from control_plane.metrics import Metrics
 from control_plane.moderation.moderation import Moderation
 from control_plane.senders.senders import Senders
 from control_plane.settings import ControlPlaneSettings
+from control_plane.stops.stops import Stops
+from control_plane.traffic.traffic import Traffic
 from control_plane.workspaces.workspaces import Workspaces
 
 
@@ -25,12 +32,19 @@ class Services:
     store: DocumentStore
     core: Core
     audit: Audit
+    spool: Spool
     identity: Identity
+    remembered: Remembered
     bootstrap: Bootstrap
     workspaces: Workspaces
     senders: Senders
     campaigns: Campaigns
     moderation: Moderation
+    channels: Channels
+    error_maps: ErrorMaps
+    stops: Stops
+    doubts: Doubts
+    traffic: Traffic
     reconciler: Reconciler
     metrics: Metrics
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set at SIGTERM: streams end at once

@@ -27,7 +27,8 @@ class ControlPlaneSettings(BaseSettings):
         description="PostgreSQL DSN of the documents' own database (not the engine's ledger)."
     )
     core_api_url: str = Field(
-        default="https://127.0.0.1:8443", description="Base URL of the engine's Core API, without a path."
+        default="https://127.0.0.1:8443",
+        description="XX",
     )
     certs_dir: Path = Field(
         default=Path("data/certs"), description="Folder of the client certificate (`heliograph certs`)."
@@ -58,6 +59,12 @@ class ControlPlaneSettings(BaseSettings):
         default=3, ge=1, description="Failed logins of an account or an address until it locks."
     )
     lockout_s: int = Field(default=60, ge=1, description="How long a lockout lasts.")
+    stop_session_s: int = Field(
+        default=900,
+        ge=60,
+        description="With the documents away, a session that was confirmed within this time may still stop "
+        "the sending; nothing else.",
+    )
     argon2_time_cost: int = Field(default=3, ge=1, description="argon2id: passes over the memory.")
     argon2_memory_kib: int = Field(default=64 * 1024, ge=8, description="argon2id: KiB of memory.")
     argon2_parallelism: int = Field(default=2, ge=1, description="argon2id: lanes.")

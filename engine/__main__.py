@@ -19,14 +19,20 @@ from engine.core_api.server.app import CoreServer
 from engine.core_api.server.state import EngineState
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.worker import Worker
+from engine.ledger import retention
 from engine.ledger.errors import LedgerError
+from engine.ledger.journal import Journal, JournalUnusable
 from engine.ledger.migrate import latest, migrate
 from engine.ledger.pool import open_pool
 from engine.ledger.secrets import SecretBox
+from engine.ledger.verify import keep_daily
 from engine.ledger.writer import LedgerWriter
 from engine.settings import EngineSettings
 
 logger = structlog.get_logger(__name__)
+
+
+LEASE_LOST = 3  # the exit code
 
 
 class StartRefused(Exception):
@@ -60,11 +66,16 @@ async def _run(settings: EngineSettings) -> None:
         raise StartRefused(f"the ledger's database does not answer: {_one_line(error)}") from error
     secrets = SecretBox(settings.secrets_key_file)
     worker = await Worker.register(pool, settings)
+    try:
+        journal = await Journal.open(settings.data_dir / "journal", settings.journal_max_bytes)
+    except JournalUnusable as error:
+        raise StartRefused(str(error)) from error
     writer = LedgerWriter(
         pool,
         worker.worker_id,
         recent_capacity=settings.recent_ids,
         commit_interval_s=settings.commit_interval_ms / 1000,
+        journal=journal,
     )
     dispatcher = Dispatcher(pool, settings, worker, writer, secrets)
     state = EngineState(
@@ -74,6 +85,7 @@ async def _run(settings: EngineSettings) -> None:
         dispatcher=dispatcher,
         worker=worker.name,
         schema_version=latest(),
+        writer=writer,
     )
     server = CoreServer(state)
     async with asyncio.TaskGroup() as tasks:
@@ -82,11 +94,22 @@ async def _run(settings: EngineSettings) -> None:
         serving = tasks.create_task(server.run_on(listener))
         port = listener.getsockname()[1]
         print(json.dumps({"core_api": port, "worker": worker.name}), flush=True)
+        verifying = tasks.create_task(keep_daily(pool, settings.verify_at))
+        keeping = tasks.create_task(
+            retention.keep(
+                pool,
+                settings.retention_at,
+                retention_days=settings.retention_days,
+                uploads_keep_days=settings.uploads_keep_days,
+            )
+        )
         logger.info("ready", core_api_port=port, worker=worker.name)
-        await stop.wait()
+        await _first(stop, dispatcher.lost)
 
-        logger.info("stopping")
+        logger.info("stopping", lease_lost=dispatcher.lost.is_set())
         state.stopping = True
+        verifying.cancel()
+        keeping.cancel()
         await dispatcher.stop(settings.stop_timeout_s)
         await writer.stop()
         server.should_exit = True
@@ -94,6 +117,17 @@ async def _run(settings: EngineSettings) -> None:
     await worker.leave()
     await pool.close()
     logger.info("stopped")
+    if dispatcher.lost.is_set():
+        sys.exit(LEASE_LOST)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def _listen(settings: EngineSettings) -> socket.socket:

@@ -37,6 +37,13 @@ class EngineSettings(BaseSettings):
     )
     core_api_host: str = Field("127.0.0.1", description="Address the Core API listens on.")
     core_api_port: int = Field(8443, ge=0, le=65535, description="Port of the Core API; 0 takes a free one.")
+    outbind_host: str = Field("127.0.0.1", description="Address the engine listens on for outbinds.")
+    outbind_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port for outbinds of SMSCs; empty: none. Accounts must allow them too.",
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level logged.")
 
     max_claimed: int = Field(
@@ -55,6 +62,15 @@ class EngineSettings(BaseSettings):
         2000, ge=100, le=2000, description="How far ahead of a channel's TPS slices are released."
     )
     slice_rows: int = Field(16_384, ge=16, le=65_536, description="Most rows of a slice.")
+    retry_temporary_s: float = Field(
+        30.0, gt=0, le=3600, description="Wait after a message's second temporary error, before its last try."
+    )
+    retry_queue_full_s: float = Field(
+        300.0,
+        gt=0,
+        le=3600,
+        description="Least wait after a subscriber's full queue (ESME_RMSGQFUL); up to three times this.",
+    )
     poll_interval_ms: int = Field(
         1000, ge=50, le=60_000, description="How often the database is looked at when no notification comes."
     )
@@ -80,6 +96,31 @@ class EngineSettings(BaseSettings):
         2_000_000,
         ge=1000,
         description="SMSC message ids kept in memory for matching receipts; about 90 octets each.",
+    )
+    journal_max_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="Most octets of the local journal that keeps receipts while the database is away; above, "
+        "the SMSC is asked to send them again later. A receipt takes about 120 octets.",
+    )
+    verify_at: str = Field(
+        "03:30",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="When the ledger is verified every day, HH:MM in UTC; empty: never.",
+    )
+    retention_at: str = Field(
+        "04:15",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="When closed partitions are folded and what is over is dropped, every day, HH:MM in UTC; "
+        "empty: never.",
+    )
+    retention_days: int = Field(
+        400,
+        ge=7,
+        description="Days after which messages, submissions and receipts are dropped behind a seal.",
+    )
+    uploads_keep_days: int = Field(
+        30, ge=1, description="Days after its campaigns' end for which a recipient file is kept."
     )
     commit_interval_ms: int = Field(
         20, ge=1, le=250, description="Least time between two commits of the ledger writer under load."

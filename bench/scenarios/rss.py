@@ -5,11 +5,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.demo import MEASURED, TEXT, Stack
+from bench.demo import TEXT
 from bench.measure import InvalidRun, Size, Spread
 from bench.people import Person
 from bench.report import Result
 from bench.scenarios.large_file import LINE_BYTES, blocks
+from bench.stack import MEASURED, Stack
 
 SMALL_BYTES = 1_000_000
 

@@ -62,6 +62,9 @@ class Sender:
         if state is LinkState.REFUSED:
             self.on_down(link, reason)
 
+    def on_congestion(self, link: Link, level: int) -> None:
+        """The bench sends as fast as it can."""
+
     def _pump(self, link: Link) -> None:
         while link.free and link.writable:
             if self._batch is None:

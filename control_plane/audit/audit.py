@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -14,6 +15,8 @@ from control_plane.documents.records import Collection, Page, Sort
 from control_plane.documents.store import DocumentStore, DuplicateKey, VersionConflict
 from control_plane.errors import NotFound, StoreUnavailable
 from control_plane.metrics import Metrics
+
+Events = list[Event]
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,11 @@ class Audit:
         return await self._store.find(
             AUDIT, where, sort=Sort("at", descending=True), limit=limit, after=after
         )
+
+    async def about(self, target_id: UUID, limit: int) -> Events:
+        """Events of one thing, newest first. Who may see them is the caller's question."""
+        by_time = Sort("at", descending=True)
+        return (await self._store.find(AUDIT, {"target_id": target_id}, sort=by_time, limit=limit)).records
 
     async def sweep(self) -> int:
         """Move what waits in outboxes, each event exactly once; how many were moved."""

@@ -1,6 +1,6 @@
 """Campaigns of a workspace: written, filled with recipients, submitted and controlled."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from control_plane.campaigns.model import (
     Order,
     Told,
 )
+from control_plane.campaigns.options import read_options
 from control_plane.campaigns.orders import order, with_order
 from control_plane.campaigns.reader import CampaignReader, Id
 from control_plane.campaigns.review import content_problems
@@ -34,11 +35,23 @@ class Campaigns(CampaignReader):
     """A workspace's campaigns; every call takes the member who asks."""
 
     async def create(
-        self, member: Member, *, name: str, sender: str = "", text: str = "", channel: str = ""
+        self,
+        member: Member,
+        *,
+        name: str,
+        sender: str = "",
+        text: str = "",
+        channel: str = "",
+        options: Mapping[str, str] | None = None,
     ) -> Campaign:
-        """A draft. `sender` is a revision's id or a sender's name. Invalid names the wrong fields."""
+        """A draft. `sender` is a revision's id or a sender's name, `options` as the form has them.
+
+        Invalid names the wrong fields.
+        """
         member.require(Action.EDIT_CAMPAIGNS)
-        revision = await self._chosen(member, sender, content_problems(name, text))
+        problems = content_problems(name, text)
+        chosen = read_options(options or {}, schema.NO_OPTIONS, problems)
+        revision = await self._chosen(member, sender, problems)
         now = self._clock()
         draft = Campaign(
             id=uuid4(),
@@ -48,6 +61,7 @@ class Campaigns(CampaignReader):
             sender=revision.sender if revision else "",
             text=_newlines(text),
             channel=channel,
+            **chosen,
             author_id=member.actor.user_id,
             author=member.actor.name,
             contributors=(member.actor.user_id,),
@@ -66,10 +80,12 @@ class Campaigns(CampaignReader):
         sender: str | None = None,
         text: str | None = None,
         channel: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Campaign:
         """What is not None changes. After submitting only the name may: anything else is Conflict."""
         member.require(Action.EDIT_CAMPAIGNS)
         problems = content_problems(name, text)
+        read_options(options or {}, schema.NO_OPTIONS, problems)
         revision = await self._chosen(member, sender or "", problems)
         wanted: dict[str, object] = {}
         if name is not None:
@@ -83,7 +99,8 @@ class Campaigns(CampaignReader):
             wanted["sender"] = revision.sender if revision else ""
 
         def decide(found: Campaign) -> Campaign:
-            changed = {field: value for field, value in wanted.items() if getattr(found, field) != value}
+            told = {**wanted, **read_options(options or {}, found.options, {})}
+            changed = {field: value for field, value in told.items() if getattr(found, field) != value}
             if not changed:
                 return found
             if changed.keys() - {"name"}:
@@ -121,6 +138,8 @@ class Campaigns(CampaignReader):
             sender_revision_id=sender.id,
             text=seen.text,
             upload_id=seen.upload_id,
+            options=seen.options,
+            in_doubt=seen.in_doubt,
         )
         now = self._clock()
         seal = Order(

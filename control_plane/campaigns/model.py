@@ -73,6 +73,8 @@ class Campaign(Owned, frozen=True, kw_only=True):
     sender: str = ""
     text: str = ""
     channel: str = ""  # empty: the engine's first
+    options: schema.MessageOptions = schema.NO_OPTIONS
+    in_doubt: schema.DoubtPolicy = "hold"
     upload_id: UUID | None = None
     file_name: str = ""
     author_id: UUID
@@ -104,6 +106,7 @@ CAMPAIGNS = Collection(
         Index(("workspace_id", "changed_at")),
         Index(("workspace_id", "state", "submitted_at")),
         Index(("outstanding",)),
+        Index(("workspace_id", "engine_id")),
         UNSWEPT,
     ),
 )

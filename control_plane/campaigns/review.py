@@ -40,21 +40,40 @@ class Reviews:
         problems = found_problems(campaign, sender, upload, channels)
         count = None
         if upload is not None and upload.state == "complete" and campaign.text:
-            count = await self.count(campaign.text, campaign.sender, upload)
+            channel = campaign.channel or next(iter(channels), "")
+            count = await self.count(
+                campaign.text,
+                campaign.sender,
+                upload,
+                channel=channel if channel in channels else "",
+                options=campaign.options,
+            )
+            if count.rejected and count.rejected == count.recipients:
+                problems["text"] = "Every message has characters that its options reject: none would go out."
             if count.unknown_columns:
                 names = ", ".join(count.unknown_columns)
                 problems["text"] = f"The file has no column named {names}."
         return Review(campaign, sender, upload, count, channels, problems)
 
-    async def count(self, text: str, sender: str, upload: schema.Upload) -> schema.TextCount:
-        """Parts and costs over all recipients; numbers in the samples are masked."""
-        key = (text, sender, upload.upload_id, upload.accepted)
+    async def count(
+        self,
+        text: str,
+        sender: str,
+        upload: schema.Upload,
+        *,
+        channel: str = "",
+        options: schema.MessageOptions = schema.NO_OPTIONS,
+    ) -> schema.TextCount:
+        """Parts and costs over all recipients, as the channel sends; numbers in the samples are masked."""
+        key = (text, sender, upload.upload_id, upload.accepted, channel, msgspec.json.encode(options))
         if key in self._counts:
             self._counts.move_to_end(key)
             return self._counts[key]
         with engine("text"):
             count = await self._core.count_text(
-                schema.TextSpec(text=text, sender=sender, upload_id=upload.upload_id)
+                schema.TextSpec(
+                    text=text, sender=sender, upload_id=upload.upload_id, channel=channel, options=options
+                )
             )
         count = msgspec.structs.replace(
             count,

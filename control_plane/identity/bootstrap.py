@@ -1,4 +1,4 @@
-"""The first start: a Super Admin, and a demo workspace with an author, a moderator and an approved sender."""
+"""The first start: a Super Admin, the Master workspace, and a demo workspace with its people and a sender."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from control_plane.access import Role
+from control_plane.access import MASTER_ID, Role
 from control_plane.audit.outbox import event, with_event
 from control_plane.clock import Clock
 from control_plane.documents.change import change
@@ -19,6 +19,7 @@ from control_plane.workspaces.model import WORKSPACES, Workspace
 from control_plane.workspaces.workspaces import Workspaces
 
 SUPER_ADMIN = "admin@heliograph.example"
+MASTER_WORKSPACE = "Master"
 DEMO_WORKSPACE = "Demo"
 DEMO_SENDER = "Heliograph"
 DEMO_PEOPLE: Mapping[str, tuple[str, Role]] = {
@@ -50,6 +51,7 @@ class Bootstrap:
         New ones each time, so that a lost terminal locks nobody out; none once all have their own password.
         """
         people = {SUPER_ADMIN: _Person(name="Super Admin", role="Super Admin", super_admin=True)}
+        await self._master()
         if demo:
             workspace = await self._workspace()
             await self._sender(workspace)
@@ -60,6 +62,17 @@ class Bootstrap:
             if password := await self._person(email, person):
                 logins.append(FirstLogin(email, password, person.role))
         return logins
+
+    async def _master(self) -> None:
+        """The workspace whose admins run the installation; under another name where its own is taken."""
+        if await find_one(self._store, WORKSPACES, {"master": True}) is not None:
+            return
+        for name in (MASTER_WORKSPACE, f"{MASTER_WORKSPACE} (installation)"):
+            try:
+                await self._workspaces.create(name, workspace_id=MASTER_ID)
+                return
+            except DuplicateKey:
+                continue  # of another workspace, or of another program's start just now
 
     async def _workspace(self) -> Workspace:
         workspace = await find_one(self._store, WORKSPACES, {"name": DEMO_WORKSPACE})

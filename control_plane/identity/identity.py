@@ -21,6 +21,7 @@ from control_plane.identity.model import (
     User,
 )
 from control_plane.identity.passwords import Passwords, objection, one_time
+from control_plane.identity.remembered import Remembered
 from control_plane.identity.sessions import Sessions
 from control_plane.metrics import Metrics
 
@@ -38,7 +39,9 @@ class Identity:
         lockout: Lockout,
         clock: Clock,
         metrics: Metrics,
+        remembered: Remembered,
     ) -> None:
+        self._remembered = remembered
         self._store = store
         self._audit = audit
         self._passwords = passwords
@@ -77,8 +80,12 @@ class Identity:
 
     async def actor(self, token: str | None, *, address: str = "") -> Actor | None:
         """Who a session's token belongs to; None where there is no such session any more."""
-        if not token:
-            return None
+        actor = await self._actor(token, address) if token else None
+        if actor is None and token:
+            self._remembered.forget(token)
+        return actor
+
+    async def _actor(self, token: str, address: str) -> Actor | None:
         session = await self._sessions.find(token, self._clock())
         if session is None:
             return None
@@ -102,6 +109,7 @@ class Identity:
     async def logout(self, token: str | None) -> None:
         if not token:
             return
+        self._remembered.forget(token)
         session = await self._sessions.end(token)
         if session is not None:
             await self._audit.record(
@@ -144,6 +152,7 @@ class Identity:
 
         session = await self._store.get(SESSIONS, actor.session_id)
         user = await change(self._store, USERS, user.id, renew)
+        self._remembered.forget_user(user.id)
         await self._sessions.end_all(user)
         token = await self._sessions.begin(user, now, address=session.address, user_agent=session.user_agent)
         return LoggedIn(token, must_set_password=False)
@@ -164,6 +173,7 @@ class Identity:
             return with_event(renewed, happened)
 
         user = await change(self._store, USERS, user.id, renew)
+        self._remembered.forget_user(user.id)
         await self._sessions.end_all(user)
         await self._lockout.clear(account_key(user.email))
         return password

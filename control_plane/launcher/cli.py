@@ -14,9 +14,19 @@ VERBS = {
     "demo": "bench.demo:demo",
     "certs": "engine.core_api.cli:certs",
     "config": "control_plane.launcher.config:config",
+    "stop": "engine.core_api.stops_cli:stop",
+    "erase": "engine.core_api.erase_cli:erase",
+    "verify": "engine.core_api.verify_cli:verify",
+    "backup": "control_plane.launcher.backup:backup",
+    "restore": "control_plane.launcher.backup:restore",
     "smsc": "bench.simulators.smsc.cli:smsc",
+    "proxy": "bench.simulators.proxy.cli:proxy",
     "witness": "bench.simulators.smsc.cli:witness",
+    "wallet": "engine.core_api.money_cli:wallet",
+    "rates": "engine.core_api.money_cli:rates",
+    "text": "engine.channels.text_cli:text",
     "bench": "bench.cli:bench",
+    "chaos": "bench.chaos.cli:chaos",
 }
 
 

@@ -12,6 +12,7 @@ import shlex
 import signal
 import socket
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ from engine.core_api.client import CoreClient
 
 SMPP_PORT = 2775
 STOP_TIMEOUT_S = 3.0
-RESTART_DELAY_S = 1.0
+RESTART_DELAY_S = 1.0  # doubles up to the longest, while a program does not stay up
+LONGEST_DELAY_S = 30.0
+STAYED_UP_S = 60.0
+URL_FILE = "core_url"  # in the data folder; engine.core_api.console_link reads it
 DEMO_ACCOUNT = "demo-smsc"
 DEMO_CHANNEL = "Demo SMSC"
 DEMO_PASSWORD = "heliosim"  # noqa: S105 - of the simulator on loopback, nothing else
@@ -46,6 +50,7 @@ class Options:
     tps: int
     window: int
     smsc: str
+    workers: int = 1
     programs: dict[str, Program] = field(default_factory=dict)
 
 
@@ -92,10 +97,29 @@ class Options:
     show_default=True,
     help="Options of the SMSC simulator (`heliograph smsc --help`).",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Engine processes on the one ledger. They share the binds and the TPS of every account.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when ready, for programs.")
-def up(data: Path, ui_port: int, api_port: int, tps: int, window: int, smsc: str, as_json: bool) -> None:
-    """Start everything here: PostgreSQL, engine, control plane and an SMSC simulator. Ctrl-C stops it."""
-    options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc)
+def up(
+    data: Path,
+    ui_port: int,
+    api_port: int,
+    tps: int,
+    window: int,
+    smsc: str,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Start everything here: PostgreSQL, engines, control plane and an SMSC simulator. Ctrl-C stops it.
+
+    A program that dies is started again. The demo channel has a bind for every worker.
+    """
+    options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc, workers)
     try:
         for port, name in ((ui_port, "--ui-port"), (api_port, "--api-port")):
             _check_port(port, name)
@@ -132,8 +156,9 @@ async def _run(options: Options) -> int:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             return 0
-        _announce(options, starting.result())
+        _announce(options, starting.result(), postgres.pid)
         watchers = [asyncio.create_task(_keep(options, name)) for name in options.programs]
+        watchers.append(asyncio.create_task(_keep_postgres(options, postgres)))
         await stopping
         for watcher in watchers:
             watcher.cancel()
@@ -143,6 +168,7 @@ async def _run(options: Options) -> int:
         return 0
     finally:
         stopping.cancel()
+        (options.data / URL_FILE).unlink(missing_ok=True)
         await _stop(options.programs, postgres)
         if not options.as_json:
             click.echo(f"Stopped. Everything is kept in {options.data}")
@@ -177,7 +203,8 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
     certs = options.data / "certs"
     make(certs)
 
-    say("Starting the SMSC simulator, the engine and the control plane ...")
+    engines = "the engine" if options.workers == 1 else f"{options.workers} engines"
+    say(f"Starting the SMSC simulator, {engines} and the control plane ...")
     smsc = Program(
         "the SMSC simulator",
         "bench.simulators.smsc",
@@ -192,25 +219,11 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
     options.programs["smsc"] = smsc
     await _start_smsc(smsc)
 
-    engine = Program(
-        "the engine",
-        "engine",
-        [],
-        {
-            "HELIOGRAPH_ENGINE_LEDGER_DSN": postgres.dsn(LEDGER),
-            "HELIOGRAPH_ENGINE_DATA_DIR": str(options.data / "engine"),
-            "HELIOGRAPH_ENGINE_CERTS_DIR": str(certs),
-            "HELIOGRAPH_ENGINE_CORE_API_PORT": "0",
-        },
-        logs / "engine.log",
-    )
-    options.programs["engine"] = engine
-    await engine.start()
-    core_port = engine.ready["core_api"]
-    engine.environment["HELIOGRAPH_ENGINE_CORE_API_PORT"] = str(core_port)  # the same again after a restart
-
-    core_url = f"https://127.0.0.1:{core_port}"
-    await _seed_channel(core_url, certs, smsc.ready["listening"], options)
+    for number in range(1, options.workers + 1):
+        await _start_engine(options, number, postgres.dsn(LEDGER), certs, logs)
+    core_urls = _core_urls(options)
+    await _seed_channel(core_urls, certs, smsc.ready["listening"], options)
+    _publish(options.data / URL_FILE, core_urls)
 
     control_plane = Program(
         "the control plane",
@@ -218,7 +231,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
         [],
         {
             "HELIOGRAPH_CONTROL_DOCUMENTS_DSN": postgres.dsn(DOCUMENTS),
-            "HELIOGRAPH_CONTROL_CORE_API_URL": core_url,
+            "HELIOGRAPH_CONTROL_CORE_API_URL": " ".join(core_urls),
             "HELIOGRAPH_CONTROL_CERTS_DIR": str(certs),
             "HELIOGRAPH_CONTROL_DATA_DIR": str(options.data / "control_plane"),
             "HELIOGRAPH_CONTROL_UI_PORT": str(options.ui_port),
@@ -235,8 +248,50 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
     return logins
 
 
-async def _seed_channel(core_url: str, certs: Path, smpp_port: int, options: Options) -> None:
-    core = CoreClient(core_url, certs)
+async def _start_engine(options: Options, number: int, dsn: str, certs: Path, logs: Path) -> None:
+    """The first keeps the name and the folder it has where it is the only one."""
+    name = "engine" if number == 1 else f"engine-{number}"
+    key_file = options.data / "engine" / "secrets.key"  # one for all: they read the same passwords
+    engine = Program(
+        "the engine" if options.workers == 1 else f"engine {number}",
+        "engine",
+        [],
+        {
+            "HELIOGRAPH_ENGINE_LEDGER_DSN": dsn,
+            "HELIOGRAPH_ENGINE_DATA_DIR": str(options.data / name),
+            "HELIOGRAPH_ENGINE_KEY_FILE": str(key_file),
+            "HELIOGRAPH_ENGINE_CERTS_DIR": str(certs),
+            "HELIOGRAPH_ENGINE_CORE_API_PORT": "0",
+        },
+        logs / f"{name}.log",
+    )
+    options.programs[name] = engine
+    await engine.start()
+    # the same again after a restart
+    engine.environment["HELIOGRAPH_ENGINE_CORE_API_PORT"] = str(engine.ready["core_api"])
+
+
+def _core_urls(options: Options) -> list[str]:
+    return [
+        f"https://127.0.0.1:{program.ready['core_api']}"
+        for name, program in options.programs.items()
+        if name in _engines(options.programs)
+    ]
+
+
+def _engines(programs: dict[str, Program]) -> list[str]:
+    return [name for name in programs if name == "engine" or name.startswith("engine-")]
+
+
+def _publish(file: Path, core_urls: list[str]) -> None:
+    """Tells `heliograph stop` and the like where the engines are."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text("".join(f"{url}\n" for url in core_urls), "ascii")
+    fresh.replace(file)
+
+
+async def _seed_channel(core_urls: list[str], certs: Path, smpp_port: int, options: Options) -> None:
+    core = CoreClient(" ".join(core_urls), certs)
     try:
         await core.put_account(
             schema.AccountSpec(
@@ -246,6 +301,7 @@ async def _seed_channel(core_url: str, certs: Path, smpp_port: int, options: Opt
                 system_id="heliograph",
                 password=DEMO_PASSWORD,
                 tps=options.tps,
+                binds=options.workers,
                 window_size=options.window,
             )
         )
@@ -269,20 +325,22 @@ async def _start_smsc(smsc: Program) -> None:
     smsc.arguments = ["--port", str(smsc.ready["listening"]), *given]
 
 
-def _announce(options: Options, logins: list[dict[str, Any]]) -> None:
+def _announce(options: Options, logins: list[dict[str, Any]], postgres_pid: int) -> None:
     ready = options.programs["control_plane"].ready
     ui = f"http://127.0.0.1:{ready['ui']}"
     api = f"http://127.0.0.1:{ready['api']}"
     if options.as_json:
         pids = {name: program.pid for name, program in options.programs.items()}
-        core = f"https://127.0.0.1:{options.programs['engine'].ready['core_api']}"
+        pids["postgres"] = postgres_pid
+        core = _core_urls(options)
         smpp = options.programs["smsc"].ready["listening"]
         line = {
             "ready": True,
             "smpp": smpp,
             "ui": ui,
             "api": api,
-            "core_api": core,
+            "core_api": core[0],
+            "core_apis": core,
             "pids": pids,
             "logins": logins,
         }
@@ -304,13 +362,31 @@ def _tell_logins(logins: list[dict[str, Any]]) -> None:
     click.echo("")
 
 
+class Delays:
+    """How long to wait before a program that ended is started again."""
+
+    def __init__(self) -> None:
+        self._next_s = RESTART_DELAY_S
+
+    def after(self, up_s: float) -> float:
+        """`up_s`: how long it ran."""
+        if up_s >= STAYED_UP_S:
+            self._next_s = RESTART_DELAY_S
+        delay_s, self._next_s = self._next_s, min(2 * self._next_s, LONGEST_DELAY_S)
+        return delay_s
+
+
 async def _keep(options: Options, name: str) -> None:
     """A program that dies is started again: what it had claimed or accepted is in the databases."""
-    program = options.programs[name]
+    program, delays_s = options.programs[name], Delays()
     while True:
+        begun = time.monotonic()
         code = await program.wait()
-        click.echo(f"{program.name} ended unexpectedly (exit {code}); starting it again", err=True)
-        await asyncio.sleep(RESTART_DELAY_S)
+        delay_s = delays_s.after(time.monotonic() - begun)
+        click.echo(
+            f"{program.name} ended unexpectedly (exit {code}); starting it again in {delay_s:g} s", err=True
+        )
+        await asyncio.sleep(delay_s)
         try:
             await program.start()
         except StartError as error:
@@ -323,10 +399,24 @@ async def _keep(options: Options, name: str) -> None:
                 _tell_logins(logins)
 
 
+async def _keep_postgres(options: Options, postgres: Postgres) -> None:
+    """The database too; the programs wait for it and go on by themselves."""
+
+    def back(pid: int) -> None:
+        if options.as_json:
+            click.echo(json.dumps({"restarted": "postgres", "pid": pid}))
+
+    await postgres.keep(lambda line: click.echo(line, err=True), back)
+
+
 async def _stop(programs: dict[str, Program], postgres: Postgres) -> None:
     """The control plane and the engine first, while the SMSC and the database still answer."""
     await asyncio.gather(
-        *(programs[name].stop(STOP_TIMEOUT_S) for name in ("control_plane", "engine") if name in programs)
+        *(
+            programs[name].stop(STOP_TIMEOUT_S)
+            for name in ("control_plane", *_engines(programs))
+            if name in programs
+        )
     )
     if "smsc" in programs:
         await programs["smsc"].stop(1.0)

@@ -14,6 +14,7 @@ from control_plane.web.answers import go, json_answer, wants_json
 from control_plane.web.dry_run import DryRuns
 from control_plane.web.forms import read_form
 from control_plane.web.live import LivePages
+from control_plane.web.options import OptionFields, options_of
 from control_plane.web.render import Pages
 from control_plane.web.session import Visit, visit_of
 from control_plane.web.steps import steps
@@ -31,6 +32,7 @@ class CampaignPages:
         self.pages = pages
         self.live = live
         self.dry_runs = dry_runs
+        self.options = OptionFields(services)
 
     @property
     def routes(self) -> list[Route]:
@@ -102,6 +104,7 @@ class CampaignPages:
             form=fields,
             errors=errors,
             senders=senders,
+            **await self.options.context(visit, None, form, errors),
             columns=[],
             count_url="/campaigns/measure",
             steps=steps(None),
@@ -120,6 +123,8 @@ class CampaignPages:
                 name=form.get("name", ""),
                 sender=form.get("sender", ""),
                 text=form.get("text", ""),
+                channel=form.get("channel", ""),
+                options=options_of(form),
             )
         except Invalid as error:
             if wants_json(request):
@@ -167,6 +172,7 @@ class CampaignPages:
             form=fields,
             errors=errors,
             senders=await self._senders(visit),
+            **await self.options.context(visit, campaign, form, errors),
             columns=upload["columns"] if upload else [],
             upload=upload,
             engine_down=not reachable,
@@ -189,6 +195,8 @@ class CampaignPages:
                 name=form.get("name"),
                 sender=form.get("sender"),
                 text=form.get("text"),
+                channel=form.get("channel"),
+                options=options_of(form),
             )
         except Invalid as error:
             if wants_json(request):

@@ -81,6 +81,8 @@ def _count_view(review: Review) -> dict[str, Any] | None:
             [("gsm", "flight", count.gsm), ("ucs2", "held", count.ucs2)], count.gsm + count.ucs2
         ),
         "forced": count.forced_ucs2,
+        "rejected": count.rejected,
+        "transliterated": count.transliterated,
         "bars": _bars(count.parts_histogram, count.recipients),
         "samples": [sample_view(sample, to=sample.msisdn) for sample in listed],
     }

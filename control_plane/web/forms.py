@@ -6,7 +6,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-MAX_FIELDS = 100
+MAX_FIELDS = 400  # an account with all of its settings
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -13,6 +13,7 @@ from control_plane.campaigns.model import Campaign, Control, Live
 from control_plane.services import Services
 from control_plane.web.answers import go, is_fragment, json_answer, wants_json
 from control_plane.web.feed import Feeds
+from control_plane.web.options import policies
 from control_plane.web.render import Pages
 from control_plane.web.session import Visit, visit_of
 from control_plane.web.steps import steps
@@ -63,6 +64,7 @@ class LivePages:
             visit,
             "campaigns/live.html",
             tiles=_tiles(view),
+            policy_note=next(one["note"] for one in policies() if one["value"] == campaign.in_doubt),
             **context,
             **await self.tabs.context(request, visit, live),
         )

@@ -4,17 +4,20 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from control_plane.access import Action
 from control_plane.campaigns.engine_errors import engine
+from control_plane.campaigns.options import read_options
 from control_plane.campaigns.review import TEXT_LIMIT
 from control_plane.errors import ControlPlaneError, NotFound
 from control_plane.services import Services
 from control_plane.web import format as show
 from control_plane.web.forms import read_form
+from control_plane.web.options import options_of
 from control_plane.web.render import Pages
 from control_plane.web.session import Visit, visit_of
 from control_plane.web.translation import _, ngettext
@@ -52,20 +55,25 @@ class Measures:
         context: dict[str, Any] = {"samples": [], "measure": None, "problem": None}
         try:
             if text.strip():
-                context |= await self._count(visit, request.path_params.get("id"), text)
+                options = read_options(options_of(form), schema.NO_OPTIONS, {}).get("options")
+                spec = schema.TextSpec(
+                    text=text, channel=form.get("channel", ""), options=options or schema.NO_OPTIONS
+                )
+                context |= await self._count(visit, request.path_params.get("id"), spec)
         except ControlPlaneError as error:
             context["problem"] = {"title": _("Not counted"), "text": str(error)}
         sender = await self._sender(visit, form.get("sender", ""))
         return self.pages.fragment(request, visit, "campaigns/measure.html", sender=sender, **context)
 
-    async def _count(self, visit: Visit, campaign_id: str | None, text: str) -> dict[str, Any]:
+    async def _count(self, visit: Visit, campaign_id: str | None, spec: schema.TextSpec) -> dict[str, Any]:
+        text = spec.text
         upload = await self.services.campaigns.upload(visit.member, campaign_id) if campaign_id else None
         if upload is not None and upload.state == "complete" and 0 < upload.accepted <= EXACT_ROWS:
-            return await self._exactly(text, upload)
+            return await self._exactly(spec, upload)
         references = sorted({match.group(1) for match in REFERENCE.finditer(text)})
         fixed = REFERENCE.sub("", text)
         with engine("text"):
-            count = await self.services.core.count_text(schema.TextSpec(text=fixed, samples=1))
+            count = await self.services.core.count_text(msgspec.structs.replace(spec, text=fixed, samples=1))
         scope = _("as written")
         if references:
             scope = _("without the values of %(columns)s") % {"columns": ", ".join(references)}
@@ -79,10 +87,10 @@ class Measures:
         bubble = sample_view(sample, text=text) if sample is not None else None
         return {"measure": measured, "samples": [bubble] if bubble else []}
 
-    async def _exactly(self, text: str, upload: schema.Upload) -> dict[str, Any]:
+    async def _exactly(self, spec: schema.TextSpec, upload: schema.Upload) -> dict[str, Any]:
         with engine("text"):
             count = await self.services.core.count_text(
-                schema.TextSpec(text=text, upload_id=upload.upload_id, samples=2)
+                msgspec.structs.replace(spec, upload_id=upload.upload_id, samples=2)
             )
         if count.unknown_columns:
             names = ", ".join(count.unknown_columns)
@@ -110,11 +118,16 @@ class Measures:
 def sample_view(sample: schema.TextSample, *, text: str | None = None, to: str = "") -> dict[str, Any]:
     return {
         "text": sample.text if text is None else text,
-        "coding": "UCS-2" if sample.encoding == "ucs2" else "GSM",
+        "coding": _coding(sample.encoding),
         "parts": sample.parts,
         "characters": sample.characters,
         "to": to,
     }
+
+
+def _coding(encoding: str) -> str:
+    words = {"gsm": "GSM", "ucs2": "UCS-2", "latin1": "Latin-1", "ia5": "IA5", "": _("rejected")}
+    return words.get(encoding, encoding.capitalize())
 
 
 def _at_least(parts: int, open_end: bool) -> str:
@@ -124,6 +137,15 @@ def _at_least(parts: int, open_end: bool) -> str:
 
 
 def _alphabet(count: schema.TextCount) -> str:
+    if count.rejected:
+        return (
+            ngettext(
+                "%d message has characters that its options reject",
+                "%d messages have characters that their options reject",
+                count.rejected,
+            )
+            % count.rejected
+        )
     if count.gsm and count.ucs2:
         return _("GSM for %(gsm)s, UCS-2 for %(ucs2)s messages") % {
             "gsm": show.number(count.gsm),

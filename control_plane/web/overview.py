@@ -37,6 +37,8 @@ class Overview:
             visit,
             "parts/pulse.html",
             pulse=await self.pages.pulse.view(),
+            swap_banner=True,
+            stops=await self.pages.banner.rows(visit),
             swap_count=count is not None,
             queue_count=count,
         )

@@ -1,17 +1,12 @@
-"""The top bar's live pulse: one question a second to the engine, whoever and however many look."""
+"""The top bar's live pulse."""
 
-import asyncio
-import time
 from dataclasses import dataclass
 
 from control_plane.campaigns.engine_errors import engine
 from control_plane.core import Core
-from control_plane.errors import ControlPlaneError
+from control_plane.web.latest import Latest
 from control_plane.web.translation import _
 from engine.core_api import schema
-
-FRESH_S = 1.0
-PATIENCE_S = 0.8  # a page does not wait longer for it
 
 
 @dataclass(frozen=True)
@@ -25,30 +20,19 @@ class PulseView:
 
 
 class Pulse:
-    """The last answer, asked again when it is older than a second. None: the engine does not answer."""
+    """None: the engine does not answer."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._asked_at = float("-inf")
-        self._last: schema.Pulse | None = None
-        self._asking: asyncio.Task[None] | None = None
+        self._latest = Latest(self._ask)
 
     async def view(self) -> PulseView | None:
-        if self._asking is None and time.monotonic() - self._asked_at > FRESH_S:
-            self._asking = asyncio.create_task(self._ask())
-        if self._asking is not None:
-            await asyncio.wait({self._asking}, timeout=PATIENCE_S)
-        return _view(self._last) if self._last is not None else None
+        pulse = await self._latest.view()
+        return _view(pulse) if pulse is not None else None
 
-    async def _ask(self) -> None:
-        try:
-            with engine():
-                self._last = await self._core.pulse()
-        except ControlPlaneError:
-            self._last = None
-        finally:
-            self._asked_at = time.monotonic()
-            self._asking = None
+    async def _ask(self) -> schema.Pulse:
+        with engine():
+            return await self._core.pulse()
 
 
 def _view(pulse: schema.Pulse) -> PulseView:

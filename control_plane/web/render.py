@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from control_plane.access import Action
 from control_plane.web import format as show
 from control_plane.web.assets import Assets
+from control_plane.web.banner import Banner, may_stop
 from control_plane.web.forms import local_path
 from control_plane.web.pulse import Pulse
 from control_plane.web.session import Visit
@@ -35,6 +36,30 @@ DONE = {
     "approved": lambda: _("Approved. The engine starts to send."),
     "rejected": lambda: _("Sent back to its author with your note."),
     "password": lambda: _("Your password is set. Other sessions are logged out."),
+    "stopped": lambda: _("Stopped. Nothing more goes out of what it covers."),
+    "stop-asked": lambda: _("The engine does not answer; it is asked to stop again and again until it does."),
+    "lifted": lambda: _("Lifted. What it held goes on."),
+    "account-created": lambda: _("Created. Its binds come up by themselves."),
+    "account-alone": lambda: _("Created, but not the channel over it: add that below."),
+    "account-saved": lambda: _("Saved. It works without a restart."),
+    "cloned": lambda: _("Cloned, and disabled until you enable it."),
+    "enabled": lambda: _("Enabled."),
+    "disabled": lambda: _("Disabled. Its binds go down."),
+    "drained": lambda: _("Draining: no new messages go over it, receipts still come."),
+    "undrained": lambda: _("Messages go over it again."),
+    "rebound": lambda: _("The bind goes down and comes up again."),
+    "ids-reset": lambda: _("Forgotten. Its receipts teach it anew."),
+    "channel-created": lambda: _("Created. Campaigns can choose it."),
+    "channel-saved": lambda: _("Saved. The next messages go out like that."),
+    "test-sent": lambda: _("Handed over. Its outcome appears below."),
+    "classified": lambda: _("Classified. The next message with this code is treated so."),
+    "unclassified": lambda: _("Back to the built-in table."),
+    "imported": lambda: _("The table is imported."),
+    "reset": lambda: _("The channel sends again."),
+    "resolved": lambda: _("Decided. The figures follow in a moment."),
+    "left": lambda: _("Left as they are."),
+    "retried": lambda: _("Their messages are looked for once more."),
+    "trace-ended": lambda: _("The trace has ended."),
     "logged-out": lambda: _("You are logged out."),
 }
 
@@ -42,8 +67,9 @@ DONE = {
 class Pages:
     """Renders templates. One for the process."""
 
-    def __init__(self, assets: Assets, pulse: Pulse, templates: Path = TEMPLATES) -> None:
+    def __init__(self, assets: Assets, pulse: Pulse, banner: Banner, templates: Path = TEMPLATES) -> None:
         self.pulse = pulse
+        self.banner = banner
         self._jinja = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
@@ -100,6 +126,7 @@ class Pages:
             "request_id": request.state.request_id,
             "done": done() if done else "",
             "swap_count": False,
+            "swap_banner": False,
         }
         # A field without an error has an empty one.
         errors = defaultdict(str, context.get("errors", {}))
@@ -109,6 +136,9 @@ class Pages:
     async def _frame(self, request: Request, visit: Visit) -> dict[str, Any]:
         queue = await queue_count(visit)
         return {
+            "stops": await self.banner.rows(visit),
+            "swap_banner": False,
+            "may_stop": may_stop(visit),
             "actor": visit.actor,
             "zone": visit.zone,
             "workspace_name": visit.workspace.name if visit.workspace is not None else _("All workspaces"),
@@ -136,7 +166,7 @@ def _referrer(request: Request) -> str:
 
 async def queue_count(visit: Visit) -> int | None:
     """Campaigns that wait for a decision, for those who may decide."""
-    if not visit.may(Action.DECIDE_CAMPAIGNS):
+    if visit.remembered or not visit.may(Action.DECIDE_CAMPAIGNS):
         return None
     return await visit.services.moderation.count(visit.member)
 
@@ -158,10 +188,18 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         send.append(place("/campaigns", "campaigns", _("Campaigns")))
     if queue is not None:
         send.append(place("/moderation", "moderation", _("Moderation"), queue))
+    if visit.may(Action.VIEW_CAMPAIGNS):
+        send.append(place("/doubts", "doubt", _("In doubt")))
     if visit.may(Action.VIEW_SENDERS):
         content.append(place("/senders", "senders", _("Sender IDs")))
-    if visit.may(Action.VIEW_CHANNELS) or visit.actor.super_admin:
-        operate.append(place("/channels", "channels", _("Channels")))
+    if visit.may(Action.VIEW_CHANNELS) or visit.may(Action.MANAGE_CHANNELS):
+        channels = place("/channels", "channels", _("Channels"))
+        channels["here"] = channels["here"] or path.startswith("/accounts/")
+        operate.append(channels)
+    if visit.may(Action.VIEW_TRAFFIC):
+        operate.append(place("/inbound", "inbox", _("Inbound")))
+        operate.append(place("/orphans", "back", _("Orphan receipts")))
+        operate.append(place("/traces", "trace", _("Traces")))
     groups = [("", [start]), (_("Send"), send), (_("Content"), content), (_("Operate"), operate)]
     return [{"title": title, "places": places} for title, places in groups if places]
 

@@ -1,6 +1,7 @@
 """The console put together: its pages' routes, its middleware, and how its errors look."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -11,10 +12,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from control_plane.errors import ControlPlaneError
 from control_plane.services import Services
+from control_plane.web.account_form import AccountForms
 from control_plane.web.assets import Assets
+from control_plane.web.banner import Banner
 from control_plane.web.campaigns import CampaignPages
+from control_plane.web.channel_form import ChannelForms
+from control_plane.web.channels import ChannelPages
+from control_plane.web.doubts import DoubtPages
 from control_plane.web.dry_run import DryRuns
+from control_plane.web.error_maps import ErrorMapPages
 from control_plane.web.feed import Feeds
 from control_plane.web.live import LivePages
 from control_plane.web.login import Login
@@ -27,7 +35,10 @@ from control_plane.web.pulse import Pulse
 from control_plane.web.reference import Reference
 from control_plane.web.render import Pages
 from control_plane.web.session import Sessions, Visit
+from control_plane.web.stop import StopPages
 from control_plane.web.tabs import Tabs
+from control_plane.web.traces import TracePages
+from control_plane.web.traffic import TrafficPages
 from control_plane.web.uploads import Uploads
 
 
@@ -38,7 +49,8 @@ class Console:
         self.services = services
         self.assets = Assets()
         self.feeds = Feeds(services.stopping)
-        self.pages = Pages(self.assets, Pulse(services.core))
+        self.banner = Banner(services)
+        self.pages = Pages(self.assets, Pulse(services.core), self.banner)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -61,6 +73,16 @@ class Console:
             *live.routes,
             *ModerationPages(services, pages, dry_runs).routes,
             *Reference(services, pages).routes,
+            *AccountForms(
+                services, pages
+            ).routes,  # before /accounts/{name}: "new" and "test" are no accounts
+            *ChannelPages(services, pages).routes,
+            *ChannelForms(services, pages).routes,
+            *ErrorMapPages(services, pages).routes,
+            *DoubtPages(services, pages).routes,
+            *TrafficPages(services, pages).routes,
+            *TracePages(services, pages).routes,
+            *StopPages(services, pages, self.banner).routes,
             Route("/favicon.ico", favicon),
             Route("/static/{path:path}", self.assets),
         ]
@@ -80,7 +102,9 @@ class Console:
     async def _problem_page(self, request: Request, problem: Problem) -> Response:
         visit = getattr(request.state, "visit", None)
         if isinstance(visit, Visit) and not visit.actor.must_set_password:
-            return await self.pages.page(request, visit, "error.html", problem.status, problem=problem)
+            # The frame around the page may need the store that just failed.
+            with suppress(ControlPlaneError):
+                return await self.pages.page(request, visit, "error.html", problem.status, problem=problem)
         return self.pages.alone(request, "error.html", problem.status, problem=problem)
 
     async def _problem_fragment(self, request: Request, problem: Problem) -> Response:

@@ -1,5 +1,10 @@
-"""Who asks, and in which workspace: resolved once for every request."""
+"""Who asks, and in which workspace: resolved once for every request.
 
+Stopping the sending has to work with the documents away: there, and only there, a session that the store
+confirmed a moment ago counts (identity/remembered.py).
+"""
+
+import asyncio
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -8,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.access import Action, Actor, Member, enter
+from control_plane.access import INSTALLATION, Action, Actor, Member, enter
+from control_plane.errors import StoreUnavailable
 from control_plane.services import Services
 from control_plane.web.answers import go, is_fragment, wants_json
 from control_plane.workspaces.model import Workspace
@@ -16,6 +22,9 @@ from control_plane.workspaces.model import Workspace
 SESSION_COOKIE = "heliograph_session"
 WORKSPACE_COOKIE = "heliograph_workspace"
 PUBLIC = ("/login", "/static/", "/theme", "/favicon.ico")
+STOP = "/stop"
+STOP_PATIENCE_S = 0.3  # how long the store may take there, before what is remembered counts
+UNKNOWN_PATIENCE_S = 5.0  # and before a session is turned away that nobody remembers
 WITHOUT_OWN_PASSWORD = ("/password", "/logout")
 
 
@@ -25,13 +34,17 @@ class ChooseWorkspace(Exception):
 
 @dataclass(frozen=True)
 class Visit:
-    """A request by somebody logged in. `member` is None for a Super Admin outside of any workspace."""
+    """A request by somebody logged in. `member` is None for a Super Admin outside of any workspace.
+
+    `remembered`: the documents are away, so nothing may be asked of them.
+    """
 
     services: Services
     actor: Actor
     workspaces: list[Workspace]
     workspace: Workspace | None
     _member: Member | None
+    remembered: bool = False
 
     @property
     def member(self) -> Member:
@@ -41,6 +54,8 @@ class Visit:
         return self._member
 
     def may(self, action: Action) -> bool:
+        if action in INSTALLATION:
+            return self.actor.may(action)
         return self._member is not None and self._member.may(action)
 
     @property
@@ -69,27 +84,65 @@ class Sessions:
             await self.app(scope, receive, send)
             return
         request = Request(scope)
-        address = request.client.host if request.client else ""
-        actor = await self.services.identity.actor(request.cookies.get(SESSION_COOKIE), address=address)
+        token = request.cookies.get(SESSION_COOKIE, "")
+        if scope["path"] == STOP:
+            found = await self._for_the_stop(request, token)
+        else:
+            found = await self._confirmed(request, token)
         app = self.app
-        if actor is None:
+        if found is None:
             app = _to_login(request)
-        elif actor.must_set_password and scope["path"] not in WITHOUT_OWN_PASSWORD:
+        elif found.actor.must_set_password and scope["path"] not in WITHOUT_OWN_PASSWORD:
             app = _to_password(request)
         else:
-            request.state.visit = await self._visit(request, actor)
+            request.state.visit = found
         await app(scope, receive, send)
 
-    async def _visit(self, request: Request, actor: Actor) -> Visit:
+    async def _confirmed(self, request: Request, token: str) -> Visit | None:
+        """By the store, as every request is."""
+        address = request.client.host if request.client else ""
+        actor = await self.services.identity.actor(token, address=address)
+        if actor is None:
+            return None
         if actor.must_set_password:
             return Visit(self.services, actor, [], None, None)
         workspaces = await self.services.workspaces.of(actor)
+        self.services.remembered.keep(token, actor, workspaces, self.services.clock())
+        return self._visit(request, actor, workspaces)
+
+    async def _for_the_stop(self, request: Request, token: str) -> Visit | None:
+        """By the store if it answers at once, else as it was last confirmed. StoreUnavailable: by neither."""
+        asked = asyncio.create_task(self._confirmed(request, token))
+        await asyncio.wait({asked}, timeout=STOP_PATIENCE_S)
+        known = self.services.remembered.find(token, self.services.clock())
+        if known is None:  # a store that is only slow may still know it
+            await asyncio.wait({asked}, timeout=UNKNOWN_PATIENCE_S)
+        if asked.done():
+            try:
+                return asked.result()
+            except StoreUnavailable:
+                pass
+        else:
+            asked.add_done_callback(_let_go)
+        if known is None:
+            raise StoreUnavailable("The document store does not answer, and this session is not remembered.")
+        return self._visit(request, known.actor, known.workspaces, remembered=True)
+
+    def _visit(
+        self, request: Request, actor: Actor, workspaces: list[Workspace], *, remembered: bool = False
+    ) -> Visit:
         wanted = request.cookies.get(WORKSPACE_COOKIE)
         current = next((workspace for workspace in workspaces if str(workspace.id) == wanted), None)
         if current is None and workspaces and not actor.super_admin:
             current = workspaces[0]
         member = enter(actor, current.id) if current is not None else None
-        return Visit(self.services, actor, workspaces, current, member)
+        return Visit(self.services, actor, workspaces, current, member, remembered)
+
+
+def _let_go(asked: "asyncio.Task[Visit | None]") -> None:
+    """An answer that came too late: whatever it is, nobody waits for it."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _to_login(request: Request) -> ASGIApp:

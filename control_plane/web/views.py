@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from control_plane.campaigns.model import Campaign, Live
+from control_plane.web.options import option_facts
 from control_plane.web.translation import _
 from engine.core_api import schema
 
@@ -242,6 +243,7 @@ def campaign_facts(campaign: Campaign) -> dict[str, Any]:
         "sender": campaign.sender,
         "text": campaign.text,
         "channel": campaign.channel,
+        "options": option_facts(campaign),
         "file_name": campaign.file_name,
         "author": campaign.author,
         "submitted_at": campaign.submitted_at,

@@ -12,6 +12,9 @@ class Workspace(Audited, frozen=True, kw_only=True):
     time_zone: str = "UTC"  # IANA name; pages show times in it
     sealed_ctn_key: str  # the key of ctn_hash, encrypted with the key file
     created_at: datetime
+    master: bool | None = None  # True: its admins run the installation (`access.MASTER_ID`)
 
 
-WORKSPACES = Collection("workspaces", Workspace, indexes=(Index(("name",), unique=True), UNSWEPT))
+WORKSPACES = Collection(
+    "workspaces", Workspace, indexes=(Index(("name",), unique=True), Index(("master",), unique=True), UNSWEPT)
+)

@@ -1,9 +1,9 @@
 """Workspaces: who sees which, and the key that masks their numbers."""
 
 import secrets
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from control_plane.access import Actor, Member
+from control_plane.access import MASTER_ID, Actor, Member
 from control_plane.audit.outbox import event, with_event
 from control_plane.clock import Clock
 from control_plane.documents.records import Sort
@@ -23,12 +23,19 @@ class Workspaces:
         self._clock = clock
 
     async def create(
-        self, name: str, *, default_country: str = "", time_zone: str = "UTC", actor: Actor | None = None
+        self,
+        name: str,
+        *,
+        default_country: str = "",
+        time_zone: str = "UTC",
+        actor: Actor | None = None,
+        workspace_id: UUID | None = None,
     ) -> Workspace:
         """DuplicateKey for a name that is taken."""
         now = self._clock()
         workspace = Workspace(
-            id=uuid4(),
+            id=workspace_id or uuid4(),
+            master=True if workspace_id == MASTER_ID else None,
             name=name,
             default_country=default_country,
             time_zone=time_zone,

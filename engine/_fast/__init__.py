@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING
 PURE = os.environ.get("HELIOGRAPH_PURE", "") not in ("", "0")
 
 if TYPE_CHECKING:
-    from engine._fast import copyformat, lines, msisdn, pdu, receipts, recent, tally, text, window
+    from engine._fast import (
+        copyformat,
+        lines,
+        msisdn,
+        pdu,
+        prefixes,
+        receipts,
+        recent,
+        repertoire,
+        tally,
+        text,
+        window,
+    )
 
 __all__ = [
     "PURE",
@@ -20,8 +32,10 @@ __all__ = [
     "lines",
     "msisdn",
     "pdu",
+    "prefixes",
     "receipts",
     "recent",
+    "repertoire",
     "tally",
     "text",
     "window",

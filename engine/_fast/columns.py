@@ -16,6 +16,7 @@ FAILED = 1
 RETRY = 2
 THROTTLED = 3
 DOUBT = 4
+DEFERRED = 5  # a RETRY whose next try is a retry slice's: the part leaves its claim, the message stays open
 
 # Statuses the window gives itself, beside the command_status of a response.
 STATUS_TIMEOUT = -1
@@ -25,6 +26,10 @@ STATUS_LOST = -2
 REJECT_TOO_LONG = 1
 REJECT_EMPTY = 2
 REJECT_NUMBER = 3
+REJECT_CHARACTERS = 4  # outside the channel's alphabets, and the campaign's rule is to reject them
+REJECT_CHANGED = (
+    5  # a part that goes again does not exist any more: the settings split the text otherwise now
+)
 
 # What a deliver_sm or data_sm is.
 KIND_RECEIPT = 0
@@ -55,6 +60,7 @@ class EncodedBatch:
     count: int = 0
     rejected: array[int] = field(default_factory=int32)  # rows that gave no PDU
     reject_code: array[int] = field(default_factory=int8)  # REJECT_*
+    billed: array[int] | None = None  # int16: parts to charge for each PDU; None: one each
 
 
 @dataclass(slots=True)
@@ -111,6 +117,15 @@ class ReceiptBatch:
     errors: bytearray = field(default_factory=bytearray)  # err: text, 0-6 characters
     error_end: array[int] = field(default_factory=int32)
     done_s: array[int] = field(default_factory=int64)  # done date as epoch seconds as if UTC, -1 none
+    submit_s: array[int] = field(default_factory=int64)  # submit date likewise
+    done_raw: bytearray = field(default_factory=bytearray)  # done date as it came, its first 20 octets
+    done_raw_end: array[int] = field(default_factory=int32)
+    network: bytearray = field(default_factory=bytearray)  # TLV 0x0423 in hex
+    network_end: array[int] = field(default_factory=int32)
+    sender: bytearray = field(default_factory=bytearray)  # destination address: who sent what this is about
+    sender_end: array[int] = field(default_factory=int32)
+    pdu: bytearray = field(default_factory=bytearray)  # all of it where it may be no receipt, else empty
+    pdu_end: array[int] = field(default_factory=int32)
 
 
 @dataclass(slots=True)
@@ -126,6 +141,9 @@ class MatchBatch:
     before: array[int] = field(default_factory=int8)  # the part's verdict before this receipt
     after: array[int] = field(default_factory=int8)  # and after it: the higher of the two
     first: array[int] = field(default_factory=int8)  # 1: the part's first final verdict
+    sent_s: array[int] = field(default_factory=int64)  # when the part was sent, epoch seconds
+    by_number: array[int] = field(default_factory=int8)  # 1: by the id's number in another base
+    done_us: array[int] = field(default_factory=int64)  # when it was done; the ledger's writer fills it
 
 
 @dataclass(slots=True)
@@ -138,6 +156,7 @@ class ClaimUpdate:
     failed: int = 0
     in_doubt: int = 0
     accepted_parts: int = 0
+    deferred: int = 0  # messages of which a part goes on in a retry slice: counted nowhere else here
     closed: bool = False  # no row of the claim is open any more
 
 
@@ -150,6 +169,9 @@ class TextTotals:
     gsm: int = 0  # messages by encoding; an empty message is in neither
     ucs2: int = 0
     empty: int = 0
+    forms: array[int] = field(default_factory=int64)  # messages by form of the repertoire, if there is one
+    transliterated: int = 0
+    rejected: int = 0  # characters that no form carries; of no parts
     histogram: array[int] = field(default_factory=lambda: array("q", bytes(8 * 256)))
     """Messages by parts - 1; the last of the 256 counts all of 256 parts and more."""
     longest_row: int = -1

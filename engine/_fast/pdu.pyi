@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing_extensions import Buffer
 
 from engine._fast.columns import EncodedBatch, ParsedBatch
+from engine._fast.repertoire import Repertoire
 from engine._fast.text import Column, Template
 
 MAX_SEQUENCE: int
@@ -19,6 +20,12 @@ class SubmitEncoder:
     def template(self) -> Template: ...
     @property
     def max_parts(self) -> int: ...
+    @property
+    def repertoire(self) -> Repertoire | None: ...
+    @property
+    def validity_period(self) -> bytes: ...
+    @validity_period.setter
+    def validity_period(self, validity_period: bytes) -> None: ...
     def __init__(
         self,
         *,
@@ -35,6 +42,9 @@ class SubmitEncoder:
         validity_period: bytes = b"",
         max_parts: int = 10,
         gsm_data_coding: int = 0,
+        ucs2_data_coding: int = 8,
+        repertoire: Repertoire | None = None,
+        tlvs: bytes = b"",
     ) -> None: ...
     def encode(
         self,
@@ -44,6 +54,7 @@ class SubmitEncoder:
         row_base: int,
         slice_id: int,
         first_sequence: int,
+        row_ids: array[int] | None = None,
     ) -> EncodedBatch: ...
 
 def take(batch: EncodedBatch, indices: array[int], first_sequence: int) -> EncodedBatch: ...

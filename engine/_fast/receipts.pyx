@@ -6,7 +6,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
-from engine._fast.arrays cimport int16s, int32s, int64s, int8s, uint32s
+from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, int8s, uint32s
 
 from array import array as new_array
 
@@ -27,6 +27,7 @@ cdef enum:
     UNKNOWN_STATE = 255
     ERROR_LENGTH = 6
     NUMBER_LENGTH = 18
+    DATE_LENGTH = 20
 
     KEY_NONE = 0
     KEY_ID = 1
@@ -34,7 +35,8 @@ cdef enum:
     KEY_ERR = 3
     KEY_TEXT = 4
     KEY_DONE = 5
-    KEY_OTHER = 6  # submit date, sub, dlvrd: known, not needed
+    KEY_SUBMIT = 6
+    KEY_OTHER = 7  # sub, dlvrd: known, not needed
 
 
 cdef struct Span:
@@ -45,6 +47,7 @@ cdef struct Span:
 
 cdef struct Body:
     Span source
+    Span destination
     Span message
     int esm_class
     int data_coding
@@ -62,6 +65,9 @@ cdef struct Row:
     char[ERROR_LENGTH] error
     int error_length
     long long done_s
+    long long submit_s
+    Span done_raw
+    Span network
 
 
 cdef struct Name:
@@ -82,7 +88,7 @@ cdef Name[13] KEYS
 KEYS = [
     Name(b"id", KEY_ID), Name(b"stat", KEY_STAT), Name(b"err", KEY_ERR), Name(b"text", KEY_TEXT),
     Name(b"donedate", KEY_DONE), Name(b"done date", KEY_DONE), Name(b"done_date", KEY_DONE),
-    Name(b"submitdate", KEY_OTHER), Name(b"submit date", KEY_OTHER), Name(b"submit_date", KEY_OTHER),
+    Name(b"submitdate", KEY_SUBMIT), Name(b"submit date", KEY_SUBMIT), Name(b"submit_date", KEY_SUBMIT),
     Name(b"sub", KEY_OTHER), Name(b"dlvrd", KEY_OTHER), Name(NULL, 0),
 ]
 
@@ -155,7 +161,7 @@ cdef bint _body(const unsigned char* pdu, int size, unsigned int command, Body* 
     at = _c_string(pdu, at + 2, size, &body.source)
     if at < 0:
         return False
-    at = _c_string(pdu, at + 2, size, &skipped)  # destination_addr
+    at = _c_string(pdu, at + 2, size, &body.destination)
     if at < 0 or at >= size:
         return False
     body.esm_class = pdu[at]
@@ -286,12 +292,19 @@ cdef void _fields(Span message, Span* found) noexcept nogil:
             found[key] = _span(text + begin, at - begin)
 
 
-cdef int _state(Span tlv, Span text) noexcept nogil:
+cdef int _state(Span tlv, Span text, bint prefer_text) noexcept nogil:
+    cdef int by_tlv = tlv.at[0] if tlv.length == 1 and tlv.at[0] <= 9 else UNKNOWN_STATE
+    cdef int by_text
+    if by_tlv != UNKNOWN_STATE and not prefer_text:
+        return by_tlv
+    by_text = _text_state(text)
+    return by_text if by_text != UNKNOWN_STATE else by_tlv
+
+
+cdef int _text_state(Span text) noexcept nogil:
     cdef const Name* name = &STATES[0]
     cdef long long number
     cdef int i
-    if tlv.length == 1 and tlv.at[0] <= 9:
-        return tlv.at[0]
     if _all_digits(text.at, text.length):
         if text.length > 3:
             return UNKNOWN_STATE
@@ -385,7 +398,7 @@ cdef long long _number(Span source) noexcept nogil:
     return _integer(source.at, source.length)
 
 
-cdef void _read(const Body* body, Row* row, unsigned char* narrow) noexcept nogil:
+cdef void _read(const Body* body, Row* row, unsigned char* narrow, bint prefer_text) noexcept nogil:
     cdef Span[KEY_OTHER + 1] found
     cdef int i
     cdef const void* close
@@ -406,15 +419,20 @@ cdef void _read(const Body* body, Row* row, unsigned char* narrow) noexcept nogi
         close = memchr(row.identity.at, 0, row.identity.length)
         if close != NULL:
             row.identity.length = <int> (<const unsigned char*> close - row.identity.at)
-    if row.identity.length == 0:
+    if row.identity.length == 0 or (prefer_text and found[KEY_ID].length):
         row.identity = found[KEY_ID]
-    row.state = _state(body.state, found[KEY_STAT])
+    row.state = _state(body.state, found[KEY_STAT], prefer_text)
     if row.kind == MO and (row.identity.length == 0 or row.state == UNKNOWN_STATE):
         row.identity = _nothing()
         row.state = UNKNOWN_STATE
         return
     row.error_length = _error(body.error_code, found[KEY_ERR], row.error)
     row.done_s = _date(found[KEY_DONE])
+    row.submit_s = _date(found[KEY_SUBMIT])
+    row.done_raw = found[KEY_DONE]
+    if row.done_raw.length > DATE_LENGTH:
+        row.done_raw.length = DATE_LENGTH
+    row.network = body.error_code
     if row.kind != INTERMEDIATE:
         if row.state == 2:
             row.verdict = 2
@@ -422,22 +440,66 @@ cdef void _read(const Body* body, Row* row, unsigned char* narrow) noexcept nogi
             row.verdict = 1
 
 
-def parse(data, array.array start not None, array.array end not None):
+cdef struct Texts:
+    unsigned char* out
+    int used
+    int* end
+
+
+cdef inline void _put(Texts* texts, Py_ssize_t i, const unsigned char* at, int length) noexcept nogil:
+    """Item i of a variable-length column."""
+    if length:
+        memcpy(texts.out + texts.used, at, length)
+        texts.used += length
+    texts.end[i] = texts.used
+
+
+cdef inline void _put_hex(Texts* texts, Py_ssize_t i, Span octets) noexcept nogil:
+    cdef int k
+    cdef unsigned char half
+    for k in range(2 * octets.length):
+        half = octets.at[k // 2]
+        half = half & 0x0F if k & 1 else half >> 4
+        texts.out[texts.used + k] = 48 + half if half < 10 else 87 + half
+    texts.used += 2 * octets.length
+    texts.end[i] = texts.used
+
+
+cdef class _Column:
+    """A variable-length column being written: room for `size` octets in `count` items."""
+
+    cdef Texts texts
+    cdef bytearray data
+    cdef array.array end
+
+    def __cinit__(self, Py_ssize_t size, Py_ssize_t count):
+        self.data = PyByteArray_FromStringAndSize(NULL, size)
+        self.end = array.clone(new_array("i"), count, zero=False)
+        self.texts.out = <unsigned char*> PyByteArray_AS_STRING(self.data)
+        self.texts.used = 0
+        self.texts.end = int32s(self.end, count)
+
+    cdef bytearray written(self):
+        PyByteArray_Resize(self.data, self.texts.used)
+        return self.data
+
+
+def parse(data, array.array start not None, array.array end not None, bint prefer_text=False):
     """Read the PDUs data[start[i]:end[i]], each a whole deliver_sm or data_sm."""
     cdef Py_buffer view
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        return _parse(<const unsigned char*> view.buf, view.len, start, end)
+        return _parse(<const unsigned char*> view.buf, view.len, start, end, prefer_text)
     finally:
         PyBuffer_Release(&view)
 
 
-cdef _parse(const unsigned char* data, Py_ssize_t size, array.array start, array.array end):
+cdef _parse(
+    const unsigned char* data, Py_ssize_t size, array.array start, array.array end, bint prefer_text
+):
     cdef Py_ssize_t count = len(start)
     cdef Py_ssize_t total = 0
     cdef Py_ssize_t i
-    cdef int used = 0
-    cdef int errors_used = 0
     cdef const int* first = int32s(start, count)
     cdef const int* last
     cdef const unsigned char* pdu
@@ -452,31 +514,31 @@ cdef _parse(const unsigned char* data, Py_ssize_t size, array.array start, array
         if first[i] < 0 or <Py_ssize_t> last[i] - first[i] < 16 or last[i] > size:
             raise ValueError("a PDU lies outside the data or is shorter than its header")
         total += last[i] - first[i]
-    if total >= 1 << 31:
-        raise ValueError("a batch holds less than 2 GiB")
+    if total >= 1 << 30:
+        raise ValueError("a batch holds less than 1 GiB")
     cdef array.array sequences = array.clone(new_array("I"), count, zero=False)
     cdef array.array commands = array.clone(new_array("I"), count, zero=False)
     cdef array.array kinds = array.clone(new_array("b"), count, zero=False)
-    cdef array.array id_ends = array.clone(new_array("i"), count, zero=False)
     cdef array.array numbers = array.clone(new_array("q"), count, zero=False)
     cdef array.array verdicts = array.clone(new_array("b"), count, zero=False)
     cdef array.array states = array.clone(new_array("h"), count, zero=False)
-    cdef array.array error_ends = array.clone(new_array("i"), count, zero=False)
     cdef array.array dates = array.clone(new_array("q"), count, zero=False)
+    cdef array.array submits = array.clone(new_array("q"), count, zero=False)
     cdef unsigned int* sequence = uint32s(sequences, count)
     cdef unsigned int* commanded = uint32s(commands, count)
     cdef signed char* kind = int8s(kinds, count)
-    cdef int* id_end = int32s(id_ends, count)
     cdef long long* number = int64s(numbers, count)
     cdef signed char* verdict = int8s(verdicts, count)
     cdef short* state = int16s(states, count)
-    cdef int* error_end = int32s(error_ends, count)
     cdef long long* done_s = int64s(dates, count)
-    # An id is part of its PDU, so the PDUs' octets are room enough for all the ids.
-    ids = PyByteArray_FromStringAndSize(NULL, total)
-    errors = PyByteArray_FromStringAndSize(NULL, ERROR_LENGTH * count)
-    cdef char* id_out = PyByteArray_AS_STRING(ids)
-    cdef char* error_out = PyByteArray_AS_STRING(errors)
+    cdef long long* submit_s = int64s(submits, count)
+    # What is copied is part of its PDU, so the PDUs' octets are room enough for all of a column.
+    cdef _Column ids = _Column(total, count)
+    cdef _Column errors = _Column(ERROR_LENGTH * count, count)
+    cdef _Column done_raw = _Column(DATE_LENGTH * count, count)
+    cdef _Column network = _Column(2 * total, count)
+    cdef _Column sender = _Column(total, count)
+    cdef _Column kept = _Column(total, count)
     narrow = <unsigned char*> malloc(total + 1)
     if narrow == NULL:
         raise MemoryError()
@@ -484,39 +546,87 @@ cdef _parse(const unsigned char* data, Py_ssize_t size, array.array start, array
         for i in range(count):
             pdu = data + first[i]
             command = _uint32(pdu + 4)
-            row.kind, row.state, row.verdict, row.error_length, row.done_s = OTHER_ACK, UNKNOWN_STATE, 0, 0, -1
-            row.identity = _nothing()
+            row.kind, row.state, row.verdict, row.error_length = OTHER_ACK, UNKNOWN_STATE, 0, 0
+            row.done_s = row.submit_s = -1
+            row.identity = row.done_raw = row.network = body.destination = _nothing()
             number[i] = -1
             if _body(pdu, last[i] - first[i], command, &body):
                 number[i] = _number(body.source)
-                _read(&body, &row, narrow)
+                _read(&body, &row, narrow, prefer_text)
+            else:
+                body.destination = _nothing()
             sequence[i] = _uint32(pdu + 12)
             commanded[i] = command
             kind[i] = row.kind
-            if row.identity.length:
-                memcpy(id_out + used, row.identity.at, row.identity.length)
-                used += row.identity.length
-            id_end[i] = used
             verdict[i] = row.verdict
             state[i] = row.state
-            memcpy(error_out + errors_used, row.error, row.error_length)
-            errors_used += row.error_length
-            error_end[i] = errors_used
             done_s[i] = row.done_s
+            submit_s[i] = row.submit_s
+            _put(&ids.texts, i, row.identity.at, row.identity.length)
+            _put(&errors.texts, i, <unsigned char*> row.error, row.error_length)
+            _put(&done_raw.texts, i, row.done_raw.at, row.done_raw.length)
+            _put_hex(&network.texts, i, row.network)
+            _put(&sender.texts, i, body.destination.at, body.destination.length)
+            _put(&kept.texts, i, pdu, last[i] - first[i] if row.kind == MO or row.kind == OTHER_ACK else 0)
         free(narrow)
-    PyByteArray_Resize(ids, used)
-    PyByteArray_Resize(errors, errors_used)
     return ReceiptBatch(
         count=count,
         sequence=sequences,
         command=commands,
         kind=kinds,
-        ids=ids,
-        id_end=id_ends,
+        ids=ids.written(),
+        id_end=ids.end,
         msisdn=numbers,
         verdict=verdicts,
         stat=states,
-        errors=errors,
-        error_end=error_ends,
+        errors=errors.written(),
+        error_end=errors.end,
         done_s=dates,
+        submit_s=submits,
+        done_raw=done_raw.written(),
+        done_raw_end=done_raw.end,
+        network=network.written(),
+        network_end=network.end,
+        sender=sender.written(),
+        sender_end=sender.end,
+        pdu=kept.written(),
+        pdu_end=kept.end,
     )
+
+
+def delivered_at(
+    array.array done_s not None,
+    done_raw,
+    array.array done_raw_end not None,
+    array.array sent_s not None,
+    long long received_us,
+    long long offset_s,
+):
+    """When each was done: its done date, if it lies between submit and arrival, else the arrival."""
+    cdef Py_ssize_t count = len(done_s)
+    cdef const long long* done = int64s(done_s, count)
+    cdef const long long* sent = int64s(sent_s, count)
+    cdef const int* end = int32s(done_raw_end, count)
+    cdef array.array found = array.clone(new_array("q"), count, zero=False)
+    cdef long long* out = int64s(found, count)
+    cdef const unsigned char* text
+    cdef Py_buffer view
+    cdef Py_ssize_t i
+    cdef int start = 0
+    cdef int length
+    cdef long long at_us
+    PyObject_GetBuffer(done_raw, &view, PyBUF_SIMPLE)
+    try:
+        ends_fit(end, count, view.len)
+        for i in range(count):
+            text = <const unsigned char*> view.buf + start
+            length = end[i] - start
+            start = end[i]
+            at_us = done[i]
+            if not (length == 13 or (length == 10 and text[0] == 49 and 54 <= text[1] <= 57)):
+                at_us -= offset_s
+            at_us *= 1000000
+            out[i] = at_us if done[i] >= 0 and sent[i] * 1000000 <= at_us <= received_us else received_us
+    finally:
+        PyBuffer_Release(&view)
+    return found

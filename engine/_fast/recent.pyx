@@ -29,10 +29,12 @@ cdef union IdOctets:
 
 cdef struct Entry:
     uint64_t hash
-    int64_t account
     int64_t slice_id
     IdOctets id
+    int account  # negative - 1 where the id is kept as a number
     int id_length
+    uint32_t sent_s
+    int tail  # last nine digits of the destination, -1 where it has fewer than eight
     int row
     int campaign
     int older
@@ -52,6 +54,49 @@ cdef inline uint64_t _mix(uint64_t value) noexcept:
     value = (value ^ value >> 32) * <uint64_t>0xD6E8FEB86659FD93u
     value = (value ^ value >> 32) * <uint64_t>0xD6E8FEB86659FD93u
     return value ^ value >> 32
+
+
+cdef inline int _digit(unsigned char octet) noexcept:
+    if 48 <= octet <= 57:
+        return octet - 48
+    octet |= 0x20
+    return octet - 87 if 97 <= octet <= 102 else 99
+
+
+cdef bint _number_of(const char* octets, int length, int base, uint64_t* number) noexcept:
+    """The id as a number of base 10 or 16; False where it is none, or has more than 64 bits."""
+    cdef uint64_t value = 0
+    cdef uint64_t most
+    cdef int digit
+    cdef int i
+    if base == 0 or length == 0:
+        return False
+    most = <uint64_t>-1
+    for i in range(length):
+        digit = _digit(<unsigned char>octets[i])
+        if digit >= base or value > (most - digit) // <uint64_t>base:
+            return False
+        value = value * base + digit
+    number[0] = value
+    return True
+
+
+cdef inline int _tail(long long msisdn) noexcept:
+    return <int>(msisdn % 1000000000) if msisdn >= 10000000 else -1
+
+
+cdef inline bint _same_destination(long long msisdn, int tail) noexcept:
+    if msisdn < 10000000 or tail < 0:
+        return False
+    if msisdn >= 100000000:
+        return msisdn % 1000000000 == tail
+    return msisdn == tail % 100000000
+
+
+cdef int _check(int base) except -1:
+    if base != 0 and base != 10 and base != 16:
+        raise ValueError("a base is 0, 10 or 16")
+    return 0
 
 
 cdef class RecentIds:
@@ -162,7 +207,7 @@ cdef class RecentIds:
         entry.id_length = 0
         return position
 
-    cdef Entry* _enter(self, int64_t account, const char* octets, int length) except NULL:
+    cdef Entry* _enter(self, int account, const char* octets, int length) except NULL:
         """The entry of an id, new or known, as the newest."""
         cdef uint64_t hash = self._hash(account, octets, length)
         cdef uint64_t place = self._seek(hash, account, octets, length)
@@ -197,7 +242,8 @@ cdef class RecentIds:
         self._link_newest(position)
         return entry
 
-    def put(self, results, array.array outcome not None, long long account_id, campaign):
+    def put(self, results, array.array outcome not None, int account_id, campaign, int base=0):
+        _check(base)
         cdef Py_ssize_t n = results.count
         if len(outcome) != n:
             raise ValueError("one outcome for each result")
@@ -208,6 +254,9 @@ cdef class RecentIds:
         cdef const short* part = int16s(results.part, n)
         cdef const short* parts = int16s(results.parts, n)
         cdef const long long* slices = int64s(results.slice_id, n)
+        cdef const long long* numbers = int64s(results.msisdn, n)
+        cdef const long long* sent_us = int64s(results.sent_us, n)
+        cdef uint64_t number = 0
         cdef const int* ends = int32s(results.id_end, n)
         cdef bytearray ids = results.ids
         cdef const char* octets = PyByteArray_AS_STRING(ids)
@@ -229,7 +278,12 @@ cdef class RecentIds:
             if not looked_up:
                 handle = campaign[claims[i]]
                 looked_up = True
-            entry = self._enter(account_id, octets + start, stop - start)
+            if _number_of(octets + start, stop - start, base, &number):
+                entry = self._enter(-account_id - 1, <const char*>&number, sizeof(number))
+            else:
+                entry = self._enter(account_id, octets + start, stop - start)
+            entry.sent_s = <uint32_t>(sent_us[i] // 1000000) if sent_us[i] > 0 else 0
+            entry.tail = _tail(numbers[i])
             entry.slice_id = slices[i]
             entry.row = rows[i]
             entry.part = part[i]
@@ -239,16 +293,24 @@ cdef class RecentIds:
             kept += 1
         return kept
 
-    def match(self, receipts, long long account_id):
+    cdef Entry* _look_up(self, int account, const char* octets, int length) noexcept:
+        cdef uint64_t hash = self._hash(account, octets, length)
+        cdef uint64_t place = self._seek(hash, account, octets, length)
+        return &self._entries[self._index[place] - 1] if self._index[place] else NULL
+
+    def match(self, receipts, int account_id, int base=0):
+        _check(base)
         cdef Py_ssize_t n = receipts.count
         cdef const signed char* kinds = int8s(receipts.kind, n)
         cdef const signed char* verdicts = int8s(receipts.verdict, n)
         cdef const int* ends = int32s(receipts.id_end, n)
         cdef bytearray ids = receipts.ids
         cdef const char* octets = PyByteArray_AS_STRING(ids)
+        cdef const long long* numbers = int64s(receipts.msisdn, n) if base else NULL
         cdef _Matches matches = _Matches(n)
         cdef Entry* entry
-        cdef uint64_t hash, place
+        cdef uint64_t number = 0
+        cdef bint by_number
         cdef Py_ssize_t i
         cdef int start, stop
         ends_fit(ends, n, len(ids))
@@ -256,12 +318,16 @@ cdef class RecentIds:
         for i in range(n):
             start, stop = stop, ends[i]
             entry = NULL
+            by_number = False
             if kinds[i] != OTHER_ACK and start < stop:
-                hash = self._hash(account_id, octets + start, stop - start)
-                place = self._seek(hash, account_id, octets + start, stop - start)
-                if self._index[place]:
-                    entry = &self._entries[self._index[place] - 1]
-            matches.note(i, entry, verdicts[i])
+                if _number_of(octets + start, stop - start, base, &number):
+                    entry = self._look_up(-account_id - 1, <const char*>&number, sizeof(number))
+                    if entry != NULL and not _same_destination(numbers[i], entry.tail):
+                        entry = NULL
+                    by_number = entry != NULL
+                if entry == NULL:
+                    entry = self._look_up(account_id, octets + start, stop - start)
+            matches.note(i, entry, verdicts[i], by_number)
         return matches.batch
 
 
@@ -270,24 +336,28 @@ cdef class _Matches:
 
     cdef object batch
     cdef array.array found, slices, rows, part_numbers, part_counts, campaigns, befores, afters, firsts
+    cdef array.array sents, by_numbers
 
     def __cinit__(self, Py_ssize_t n):
         batch = self.batch = MatchBatch()
         self.found, self.slices, self.rows, self.campaigns = batch.found, batch.slice_id, batch.row, batch.campaign
         self.part_numbers, self.part_counts = batch.part, batch.parts
         self.befores, self.afters, self.firsts = batch.before, batch.after, batch.first
+        self.sents, self.by_numbers = batch.sent_s, batch.by_number
         for column in (
             self.found, self.slices, self.rows, self.part_numbers, self.part_counts, self.campaigns,
-            self.befores, self.afters, self.firsts,
+            self.befores, self.afters, self.firsts, self.sents, self.by_numbers,
         ):
             resized(column, n)
             array.zero(column)
 
-    cdef void note(self, Py_ssize_t i, Entry* entry, signed char verdict) noexcept:
+    cdef void note(self, Py_ssize_t i, Entry* entry, signed char verdict, bint by_number) noexcept:
         """Row i matches this entry; it keeps the higher verdict. Rows without one stay zero."""
         if entry == NULL:
             return
         self.found.data.as_schars[i] = 1
+        self.sents.data.as_longlongs[i] = entry.sent_s
+        self.by_numbers.data.as_schars[i] = by_number
         self.slices.data.as_longlongs[i] = entry.slice_id
         self.rows.data.as_ints[i] = entry.row
         self.part_numbers.data.as_shorts[i] = entry.part

@@ -5,12 +5,13 @@ from libc.stdlib cimport calloc, free
 
 from engine._fast.arrays cimport fits, int8s, int32s
 
-from engine._fast.columns import ACCEPTED, DOUBT, FAILED, ClaimUpdate
+from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED, ClaimUpdate
 
 cdef enum:
     OK = 0
     BAD = 1
     UNKNOWN = 4
+    LATER = 5
 
 cdef struct Part:
     int message
@@ -22,16 +23,18 @@ cdef struct Row:
     int accepted
     signed char failed
     signed char doubt
+    signed char deferred
     signed char touched  # some part had an outcome, even RETRY: it was sent
 
-assert (OK, BAD, UNKNOWN) == (ACCEPTED, FAILED, DOUBT)
+assert (OK, BAD, UNKNOWN, LATER) == (ACCEPTED, FAILED, DOUBT, DEFERRED)
 
 
 cdef class _Claim:
     cdef Part* parts  # by index of the PDU
     cdef Row* rows
     cdef Py_ssize_t part_count, row_count, open_rows
-    cdef Py_ssize_t[5] counts  # sent, undelivered, failed, in doubt, accepted parts: of this `apply`
+    # sent, undelivered, failed, in doubt, accepted parts, deferred: of this `apply`
+    cdef Py_ssize_t[6] counts
 
     def __cinit__(self, batch):
         cdef Py_ssize_t n = batch.count
@@ -59,7 +62,7 @@ cdef class _Claim:
         cdef Part* part = &self.parts[index]
         cdef Row* row = &self.rows[part.message]
         row.touched = 1
-        if part.done or row.open_parts < 0 or (code != OK and code != BAD and code != UNKNOWN):
+        if part.done or row.open_parts < 0 or code not in (OK, BAD, UNKNOWN, LATER):
             return
         part.done = 1
         row.open_parts -= 1
@@ -68,11 +71,15 @@ cdef class _Claim:
             self.counts[4] += 1
         elif code == BAD:
             row.failed = 1
-        else:
+        elif code == UNKNOWN:
             row.doubt = 1
+        else:
+            row.deferred = 1
         if row.open_parts == 0:
             self.open_rows -= 1
-            if not row.failed and not row.doubt:
+            if row.deferred:
+                self.counts[5] += 1
+            elif not row.failed and not row.doubt:
                 self.counts[0] += 1
             elif row.failed:
                 self.counts[1 if row.accepted else 2] += 1
@@ -84,9 +91,9 @@ cdef class _Claim:
         cdef Py_ssize_t i
         update = ClaimUpdate(
             number, self.counts[0], self.counts[1], self.counts[2], self.counts[3], self.counts[4],
-            self.open_rows == 0,
+            self.counts[5], self.open_rows == 0,
         )
-        for i in range(5):
+        for i in range(6):
             self.counts[i] = 0
         return update
 

@@ -52,6 +52,9 @@ cdef class Template:
     cdef Columns bind(self, object columns)
 
 
+cdef int compose_text(
+    Template template, const ColumnView* views, Py_ssize_t row, Message* message
+) noexcept nogil
 cdef int fail(int code, Py_ssize_t row) except -1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing_extensions import Buffer
 
 from engine._fast.columns import TextTotals
+from engine._fast.repertoire import Repertoire
 
 Column = tuple[Buffer, Buffer | None]
 
@@ -27,4 +28,9 @@ class Template:
 def render(
     template: Template, columns: Sequence[Column], rows: array[int]
 ) -> tuple[bytearray, array[int]]: ...
-def count(template: Template, columns: Sequence[Column], rows: array[int]) -> TextTotals: ...
+def count(
+    template: Template,
+    columns: Sequence[Column],
+    rows: array[int],
+    repertoire: Repertoire | None = None,
+) -> TextTotals: ...

@@ -6,9 +6,10 @@ from cpython.bytearray cimport PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.limits cimport INT_MAX, SHRT_MAX
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from engine._fast.arrays cimport ends_fit, fits, int32s, resized
+from engine._fast.repertoire cimport UTF16, Repertoire, Writing, done
 from engine._fast.utf8 cimport copy_clean, next_character
 
 from engine._fast.alphabet import BASIC, ESCAPE, EXTENSION
@@ -372,9 +373,24 @@ def render(Template template not None, columns, array.array rows not None):
         free(out.octets)
 
 
+cdef int compose_text(
+    Template template, const ColumnView* views, Py_ssize_t row, Message* message
+) noexcept nogil:
+    """Writes the row's text into the message as clean UTF-8; 0, or a code for `fail`."""
+    cdef Py_ssize_t octets = template.reserve(views, row, message)
+    if octets < 0:
+        return <int>octets
+    if _hold(message, 3 * octets + 1) < 0:
+        return NO_MEMORY
+    message.length = 0
+    _render_row(template, views, row, message)
+    return 0
+
+
 cdef void _render_row(
     Template template, const ColumnView* views, Py_ssize_t row, Message* out
 ) noexcept nogil:
+    """Appends the row's text; the caller has made room for it, three octets for each that `reserve` gave."""
     cdef Py_ssize_t i
     cdef const Segment* part
     cdef const ColumnView* view
@@ -393,46 +409,79 @@ cdef void _render_row(
             )
 
 
-def count(Template template not None, columns, array.array rows not None):
+def count(Template template not None, columns, array.array rows not None, Repertoire repertoire=None):
     cdef Columns held = template.bind(columns)
     cdef Py_ssize_t n = len(rows)
     cdef const int* row = int32s(rows, n)
     cdef Message message = Message(NULL, 0, 0, GSM)
-    cdef array.array histogram
+    cdef Writing writing
+    cdef array.array histogram, forms
     cdef Py_ssize_t[3] kinds  # gsm, ucs2, empty
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t total = 0
+    cdef Py_ssize_t transliterated = 0
+    cdef Py_ssize_t rejected = 0
     cdef Py_ssize_t number
     cdef Py_ssize_t most = -1
     cdef Py_ssize_t longest = -1
     cdef Py_ssize_t position = -1
+    cdef bint by_form = repertoire is not None
     cdef int code = 0
     kinds[0] = kinds[1] = kinds[2] = 0
+    memset(&writing, 0, sizeof(writing))
     totals = TextTotals()
     histogram = totals.histogram
     fits(histogram, b"q", 256)
+    forms = totals.forms = array.array("q", bytes(8 * len(repertoire.forms)) if by_form else b"")
     with nogil:
         while i < n:
-            code = template.compose(held.views, row[i], &message)
+            if by_form:
+                code = _compose_in(template, repertoire, held.views, row[i], &message, &writing)
+            else:
+                code = template.compose(held.views, row[i], &message)
             if code < 0:
                 break
-            number = count_parts(message.encoding, message.octets, message.length)
-            total += number
-            if number == 0:
+            if by_form:
+                number = writing.parts
+                message.encoding = GSM
+                if number > 0:
+                    message.length = writing.length
+                    message.encoding = UCS2 if repertoire.views[writing.form].family == UTF16 else GSM
+                    forms.data.as_longlongs[writing.form] += 1
+                    transliterated += writing.transliterated
+            else:
+                number = count_parts(message.encoding, message.octets, message.length)
+            if number < 0:
+                rejected += 1
+                number = 0
+                message.length = 0
+            elif number == 0:
                 kinds[2] += 1
             else:
                 kinds[message.encoding] += 1
                 histogram.data.as_longlongs[min(number, 256) - 1] += 1
+            total += number
             if number > most or (number == most and message.length > longest):
                 most = number
                 longest = message.length
                 position = i
             i += 1
         free(message.octets)
+        done(&writing)
     if code < 0:
         fail(code, row[i])
     totals.messages = n
     totals.parts = total
     totals.gsm, totals.ucs2, totals.empty = kinds[0], kinds[1], kinds[2]
+    totals.transliterated, totals.rejected = transliterated, rejected
     totals.longest_row = position
     return totals
+
+
+cdef int _compose_in(
+    Template template, Repertoire repertoire, const ColumnView* views, Py_ssize_t row, Message* message,
+    Writing* writing,
+) noexcept nogil:
+    """Writes the row's text in the cheapest of the repertoire's forms; 0, or a code for `fail`."""
+    cdef int code = compose_text(template, views, row, message)
+    return code if code < 0 else repertoire.compose(message.octets, message.length, writing)

@@ -1,4 +1,5 @@
-"""The default bus: `NOTIFY heliograph_work` says that campaigns or channels changed; who listens looks again.
+"""The default bus: `NOTIFY heliograph_work` says that campaigns or channels changed, `heliograph_stops` that
+sending was stopped or let go on; who listens looks again.
 
 A notification carries nothing and may be lost: PostgreSQL's rows decide, and every listener polls as well.
 """
@@ -14,22 +15,30 @@ from engine.ledger.pool import AWAY, Connection
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "heliograph_work"
+WORK = "heliograph_work"
+STOPS = "heliograph_stops"
 RECONNECT_S = 1.0
 ALIVE_EVERY_S = 10.0  # a listener writes nothing, so a dead connection shows only when asked
 
 
-async def ring(connection: Connection) -> None:
+async def ring(connection: Connection, channel: str = WORK) -> None:
     """Tell every listener to look; within a transaction they hear it when that commits."""
-    await connection.execute("SELECT pg_notify($1, '')", CHANNEL)
+    await connection.execute("SELECT pg_notify($1, '')", channel)
 
 
 class PostgresBus:
     """Listens on a connection of its own, and comes back when it is lost."""
 
-    def __init__(self, dsn: str, on_work: Callable[[], None], *, reconnect_s: float = RECONNECT_S) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        on_work: Callable[[], None],
+        on_stops: Callable[[], None] | None = None,
+        *,
+        reconnect_s: float = RECONNECT_S,
+    ) -> None:
         self._dsn = dsn
-        self._on_work = on_work
+        self._on = {WORK: on_work, STOPS: on_stops or on_work}
         self._reconnect_s = reconnect_s
         self._task: asyncio.Task[None] | None = None
         self.listening = asyncio.Event()
@@ -58,9 +67,11 @@ class PostgresBus:
         try:
             lost = asyncio.Event()
             connection.add_termination_listener(lambda *_: lost.set())
-            await connection.add_listener(CHANNEL, self._heard)
+            for channel in self._on:
+                await connection.add_listener(channel, self._heard)
             self.listening.set()
-            self._on_work()  # what was said while nobody listened
+            for look in dict.fromkeys(self._on.values()):
+                look()  # what was said while nobody listened
             while not lost.is_set():
                 try:
                     async with asyncio.timeout(ALIVE_EVERY_S):
@@ -70,5 +81,5 @@ class PostgresBus:
         finally:
             connection.terminate()
 
-    def _heard(self, *_: Any) -> None:
-        self._on_work()
+    def _heard(self, _connection: Any, _pid: int, channel: str, _payload: str) -> None:
+        self._on[channel]()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine._fast.columns import EncodedBatch, ReceiptBatch, ResultBatch
+from engine.core_api.schema import NO_OPTIONS, MessageOptions
 from engine.ledger.accounts import Account
 from engine.smpp.status import Class
 
@@ -18,7 +19,14 @@ __all__ = ["Account", "BadSettings", "Bind", "BindOwner", "Channel", "Encoder"]
 
 
 class BadSettings(ValueError):
-    """Settings, sender or text that this kind of channel cannot work with; the message is for a person."""
+    """Settings, sender or text that this kind of channel cannot work with; the message is for a person.
+
+    `field`: the setting that is wrong, where it is one.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Encoder(Protocol):
@@ -32,6 +40,7 @@ class Encoder(Protocol):
         row_base: int,
         slice_id: int,
         first_sequence: int,
+        row_ids: array[int] | None = None,
     ) -> EncodedBatch: ...
 
 
@@ -82,7 +91,8 @@ class Bind(Protocol):
     ) -> None:
         """Write PDUs start..stop, at most `free`; see `engine.smpp.link.Link.submit`."""
 
-    def acknowledge(self, batch: ReceiptBatch) -> None: ...
+    def acknowledge(self, batch: ReceiptBatch, status: int = 0) -> None:
+        """Answers the receipts: 0, or ESME_RX_T_APPN (0x64) to get them again later."""
 
 
 class BindOwner(Protocol):
@@ -95,6 +105,9 @@ class BindOwner(Protocol):
     def on_state(self, bind: Bind, state: str, reason: str) -> None:
         """`state` is one of `engine.core_api.schema.Bind.state`."""
 
+    def on_congestion(self, bind: Bind, level: int) -> None:
+        """The SMSC says how loaded it is (SMPP 5.0 congestion_state): 0 idle to 100 congested."""
+
 
 class Channel(Protocol):
     """A kind of channel."""
@@ -102,8 +115,18 @@ class Channel(Protocol):
     def binds(self, account: Account, owner: BindOwner) -> list[Bind]:
         """The account's binds, not started. Raises BadSettings."""
 
-    def encoder(self, settings: dict[str, Any], *, text: str, sender: str, columns: Sequence[str]) -> Encoder:
-        """For a campaign's text over chunks with these columns. Raises BadSettings."""
+    def encoder(
+        self,
+        settings: dict[str, Any],
+        *,
+        text: str,
+        sender: str,
+        columns: Sequence[str],
+        options: MessageOptions = NO_OPTIONS,
+        account_id: int | None = None,
+    ) -> Encoder:
+        """For a campaign's text over chunks with these columns; `account_id`: what is sent over, where it is
+        known. Raises BadSettings."""
 
     def classify(self, status: int) -> Class:
         """What to do about a response's status (>= 0)."""

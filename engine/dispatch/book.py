@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from engine._fast.columns import DOUBT, STATUS_LOST, THROTTLED, ResultBatch
+from engine import faults
+from engine._fast.columns import DEFERRED, DOUBT, FAILED, THROTTLED, ResultBatch
 from engine._fast.tally import Tally
+from engine.dispatch.breaker import Breaker
 from engine.dispatch.campaign import CampaignRun
 from engine.dispatch.claims import Claim, cut, rejected
-from engine.dispatch.retry import Retry, RetryQueue, collect, outcomes
+from engine.dispatch.retry import Delays, FullQueues, Retry, RetryQueue, collect, defer, outcomes
 from engine.ledger.claims import BindKey, ClaimInfo
+from engine.ledger.retries import Deferral
+from engine.ledger.states import NOT_SENT
 from engine.ledger.writer import LedgerWriter
 from engine.smpp.status import Class
 
@@ -40,16 +44,27 @@ class Budget:
         return self.max_claimed - self.unsettled - self._writer.pending_outcomes
 
 
+@dataclass(frozen=True, slots=True)
+class Tripped:
+    """A breaker that says stop: of a campaign, or of a whole channel where `run` is None."""
+
+    run: CampaignRun | None
+    channel_id: int
+    reason: str
+
+
 @dataclass(slots=True)
 class Booked:
     """What a batch of results led to, for the pump."""
 
     sent: int = 0  # messages accepted whole
+    throttled: int = 0  # parts the SMSC sent back as too fast
     classes: set[Class] = field(default_factory=set)  # of the responses that held a part up
 
 
 class ClaimBook:
-    """`on_idle(run)` is called when the last open claim of a campaign ends."""
+    """`on_idle(run)` is called when the last open claim of a campaign ends, `on_tripped` when `tripped` has
+    something for the feeder."""
 
     def __init__(
         self,
@@ -61,6 +76,10 @@ class ClaimBook:
     ) -> None:
         self.claims: dict[int, Claim] = {}
         self.retries = RetryQueue()
+        self.delays = Delays()
+        self.maps: Mapping[int, Mapping[int, Class]] = {}  # by channel: classes over the built-in table's
+        self.tripped: list[Tripped] = []
+        self.on_tripped: Callable[[], None] = lambda: None
         self.quiet = asyncio.Event()  # no claim is open
         self.quiet.set()
         self._account_id = account_id
@@ -69,6 +88,8 @@ class ClaimBook:
         self._classify = classify
         self._on_idle = on_idle
         self._tally = Tally()
+        self._full = FullQueues()
+        self._breakers: dict[int, Breaker] = {}  # by channel
         self._handles = count(1)
         self._infos: dict[int, ClaimInfo] = {}  # of open claims, and of those a late response may name
         self._late: deque[tuple[float, int]] = deque()
@@ -79,46 +100,39 @@ class ClaimBook:
             pass
         return handle
 
-    def open(self, claim: Claim) -> bool:
-        """Follow a committed claim. False if none of its rows gave a PDU: then it is booked and closed
-        already."""
-        rows = claim.row_end - claim.row_start
-        self._budget.unsettled += rows
-        claim.open_rows = rows
+    def open(self, claim: Claim) -> None:
+        """Follow a committed claim, to be pushed to its bind. One without a PDU ends when its turn to be
+        written comes: earlier claims of its slice are written before."""
+        claim.open_rows = claim.awaited(claim.row_start)
+        self._budget.unsettled += claim.open_rows
         claim.stop = claim.batch.count
-        if not self._tally.open(claim.handle, claim.batch):
-            self._reject(claim, claim.row_end, closed=True)
-            return False
+        self._tally.open(claim.handle, claim.batch)
         self.claims[claim.handle] = claim
         self._infos[claim.handle] = claim.info
         claim.slice.run.open_claims += 1
         self.quiet.clear()
-        return True
 
     def results(self, bind_number: int, batch: ResultBatch, now: float) -> Booked:
-        """Book the outcomes of parts; what goes again waits in `retries`."""
-        outcome = outcomes(batch, self._classify)
-        updates = self._tally.apply(batch, outcome)
-        ended = [update.claim for update in updates if update.closed]
-        for update in updates:
-            update.closed = update.closed and not self.claims[update.claim].returning
-        self._writer.results(BindKey(self._account_id, bind_number), batch, outcome, updates, self._infos)
-        booked = Booked()
-        if any(outcome):
-            self._note(batch, outcome, now, booked)
-        for update in updates:
-            claim = self.claims[update.claim]
-            self._settle(claim, update.sent + update.undelivered + update.failed + update.in_doubt)
-            claim.slice.run.accepted.add(update.sent, now)
-            booked.sent += update.sent
-        for handle in ended:
-            self._forget(self.claims[handle], now)
-        return booked
+        """Book the outcomes of parts; what goes again waits in `retries`, or for a retry slice."""
+        faults.point("after_response")
+        self._full.see(batch, self)
+        outcome = outcomes(batch, self)
+        self._watch(batch, outcome)
+        deferrals = []
+        if DEFERRED in outcome:
+            deferrals = [
+                self._deferral(retry.claim, retry, tries, delay_s)
+                for delay_s, tries, retry in defer(batch, outcome, self)
+            ]
+        return self._book(bind_number, batch, outcome, deferrals, now)
 
     def written(self, claim: Claim) -> None:
         """Its last PDU went out: rows without a PDU are booked now, when they cannot be given back any
         more."""
-        self._reject(claim, claim.row_end)
+        ended = not self._tally.open_rows(claim.handle)
+        self._reject(claim, claim.row_end, closed=ended)
+        if ended:
+            self._forget(claim, 0.0)
 
     def release(self, claim: Claim, now: float) -> int:
         """End a claim where its last begun message ends; returns the slice's first row that was not begun.
@@ -129,13 +143,15 @@ class ClaimBook:
         end = cut(claim)
         left = array("i", range(claim.written, end.stop))
         if left:
-            self.retries.add(now, Retry(claim.handle, 0, left))
-        claim.returning = claim.row_end - end.from_row
+            self.retries.add(now, Retry(claim.handle, claim.info.attempt, left))
+        claim.returning = claim.awaited(end.from_row)
         claim.open_rows -= claim.returning  # they count against the bound until they are given back
         self._reject(claim, end.from_row)
         self._tally.release(claim.handle, end.from_row)
         claim.stop, claim.row_end = claim.written, end.from_row
         if not self._tally.open_rows(claim.handle):
+            if not claim.returning and not claim.open_rows:
+                self._writer.close_claims([claim.info])  # what is left of it has its result
             self._forget(claim, now)
         return end.from_row
 
@@ -146,46 +162,152 @@ class ClaimBook:
         if not claim.open_rows and claim.row_end > claim.row_start:
             self._writer.close_claims([claim.info])
 
-    def abandon(self, now: float, now_us: int) -> None:
-        """What waits for its next try gets none: in doubt, so that its claims end."""
-        while (retry := self.retries.take(_HANDLES, float("inf"))) is not None:
+    def abandon(self, now: float, now_us: int, claims: set[int] | None = None) -> None:
+        """What waits for its next try in these claims (None: in all) goes into retry slices, so that the
+        claims end: it is not in doubt, as no try of it is out."""
+        for retry in self.retries.remove(set(self.claims) if claims is None else claims):
             claim, count = self.claims[retry.claim], len(retry.indices)
-            batch = claim.batch
-            lost = ResultBatch(
+            batch = claim.outgoing
+            unsent = ResultBatch(
                 count=count,
                 claim=array("i", [retry.claim]) * count,
                 index=retry.indices,
-                slice_id=array("q", [claim.info.slice_id]) * count,
+                slice_id=array("q", [claim.info.message_slice]) * count,
                 row=array("i", [batch.row[i] for i in retry.indices]),
                 part=array("h", [batch.part[i] for i in retry.indices]),
                 parts=array("h", [batch.parts[i] for i in retry.indices]),
                 attempt=array("h", [retry.attempt]) * count,
                 msisdn=array("q", [batch.msisdn[i] for i in retry.indices]),
-                status=array("q", [STATUS_LOST]) * count,
+                status=array("q", [NOT_SENT]) * count,
                 sent_us=array("q", [now_us]) * count,
                 done_us=array("q", [now_us]) * count,
                 late=array("b", bytes(count)),
                 id_end=array("i", bytes(4 * count)),
             )
-            self.results(0, lost, now)
+            tries = self.tries(retry.claim, retry.attempt)
+            following = Retry(retry.claim, retry.attempt + 1, retry.indices)
+            deferral = self._deferral(retry.claim, following, tries, 0.0)
+            self._book(0, unsent, array("b", [DEFERRED]) * count, [deferral], now)
+
+    async def flush(self) -> None:
+        """Everything booked so far is in the ledger when this returns."""
+        await self._writer.flush()
+
+    # what a response means (`retry.Judge`) ------------------------------------------------------------------
+
+    def classify(self, claim: int, status: int) -> Class:
+        mapped = self.maps.get(self._infos[claim].channel_id)
+        if mapped is not None and status in mapped:
+            return mapped[status]
+        return self._classify(status)
+
+    def tries(self, claim: int, attempt: int) -> int:
+        found = self.claims.get(claim)
+        again = found.slice.again if found else None
+        return attempt - (again.attempt - again.tries) if again else attempt
+
+    def crowded(self) -> bool:
+        return self._full.crowded
+
+    # booking ------------------------------------------------------------------------------------------------
+
+    def _book(
+        self, bind_number: int, batch: ResultBatch, outcome: array[int], deferrals: list[Deferral], now: float
+    ) -> Booked:
+        updates = self._tally.apply(batch, outcome)
+        ended = [update.claim for update in updates if update.closed]
+        for update in updates:
+            update.closed = update.closed and not self.claims[update.claim].returning
+        key = BindKey(self._account_id, bind_number)
+        self._writer.results(key, batch, outcome, updates, self._infos, deferrals)
+        booked = Booked()
+        if any(outcome):
+            self._note(batch, outcome, now, booked)
+        for update in updates:
+            claim = self.claims[update.claim]
+            rows = update.sent + update.undelivered + update.failed + update.in_doubt + update.deferred
+            self._settle(claim, rows)
+            claim.slice.run.accepted.add(update.sent, now)
+            booked.sent += update.sent
+        for handle in ended:
+            self._forget(self.claims[handle], now)
+        return booked
+
+    def _deferral(self, handle: int, retry: Retry, tries: int, delay_s: float) -> Deferral:
+        claim = self.claims[handle]
+        batch = claim.outgoing
+        return Deferral(
+            claim.info,
+            retry.attempt,
+            tries,
+            delay_s,
+            array("i", [batch.row[i] for i in retry.indices]),
+            array("h", [batch.part[i] for i in retry.indices]),
+        )
+
+    def _watch(self, batch: ResultBatch, outcome: array[int]) -> None:
+        """Feed the breakers."""
+        if not any(outcome):
+            for handle in set(batch.claim):
+                claim = self.claims.get(handle)
+                if claim is not None:
+                    passed = batch.claim.count(handle)
+                    claim.slice.run.breaker.passed(passed)
+                    self._breaker(claim.info.channel_id).passed(passed)
+            return
+        for i, code in enumerate(outcome):
+            claim = self.claims.get(batch.claim[i])
+            if claim is None or code == THROTTLED or batch.late[i]:
+                continue
+            run, channel = claim.slice.run, self._breaker(claim.info.channel_id)
+            if code != FAILED:
+                run.breaker.passed(1)
+                channel.passed(1)
+                continue
+            status, channel_id = batch.status[i], claim.info.channel_id
+            self._trip(run, channel_id, run.breaker.failed(status, run.campaign_id))
+            self._trip(None, channel_id, channel.failed(status, run.campaign_id))
+
+    def _breaker(self, channel_id: int) -> Breaker:
+        found = self._breakers.get(channel_id)
+        if found is None:
+            found = self._breakers[channel_id] = Breaker(campaigns_needed=2)
+        return found
+
+    def _trip(self, run: CampaignRun | None, channel_id: int, reason: str) -> None:
+        if not reason:
+            return
+        (run.breaker if run else self._breakers[channel_id]).reset()
+        self.tripped.append(Tripped(run, channel_id, reason))
+        self.on_tripped()
 
     def _note(self, batch: ResultBatch, outcome: array[int], now: float, booked: Booked) -> None:
         if DOUBT in outcome:
             for handle in {claim for claim, code in zip(batch.claim, outcome, strict=True) if code == DOUBT}:
                 if handle in self.claims:
                     self.claims[handle].doubted = True
-        for delay_s, retry in collect(batch, outcome):
+        for delay_s, retry in collect(batch, outcome, self):
             assert retry.claim in self.claims, "a closed claim has nothing to send"
             self.retries.add(now + delay_s, retry)
         if THROTTLED in outcome:
-            held = {s for s, code in zip(batch.status, outcome, strict=True) if code == THROTTLED}
-            booked.classes = {self._classify(status) for status in held}
+            held = Counter(
+                (claim, status)
+                for claim, status, code in zip(batch.claim, batch.status, outcome, strict=True)
+                if code == THROTTLED
+            )
+            for (handle, status), parts in held.items():
+                kind = self.classify(handle, status)
+                kind = Class.THROTTLE if kind is Class.QUEUE_FULL else kind
+                booked.classes.add(kind)
+                booked.throttled += parts if kind is Class.THROTTLE else 0
 
     def _reject(self, claim: Claim, below_row: int, *, closed: bool = False) -> None:
-        rows, codes, numbers = rejected(claim, below_row)
-        if rows:
-            self._writer.rejected(claim.info, rows, codes, numbers, closed=closed)
-            self._settle(claim, len(rows))
+        found = rejected(claim, below_row)
+        if found.rows:
+            self._writer.rejected(
+                claim.info, found.rows, found.codes, found.msisdn, parts=found.parts, closed=closed
+            )
+            self._settle(claim, len(found.rows))
         elif closed:
             self._writer.close_claims([claim.info])
 

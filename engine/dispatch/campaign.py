@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from engine.channels.interface import BadSettings, Channel, Encoder
+from engine.dispatch.breaker import Breaker
+from engine.dispatch.planner import BULK
 from engine.dispatch.rates import Rate
 from engine.ledger import campaigns
 from engine.ledger.claims import CampaignKey
@@ -39,16 +42,32 @@ class CampaignRun:
     encoder: Encoder
     next_chunk: int
     next_row: int
+    lane: int = BULK
+    weight: float = 1.0  # of its workspace
     handle: int = 0  # the writer's
     running: bool = True
     open_claims: int = 0
-    reason: str = ""
+    reason: str | None = None  # as this worker last wrote it
     accepted: Rate = field(default_factory=Rate)
+    breaker: Breaker = field(default_factory=Breaker)
 
     @property
     def exhausted(self) -> bool:
         """Every row is in a slice."""
         return self.next_chunk >= len(self.chunk_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What a retry slice sends: row i of it is part `parts[i]` (0: every part without a result) of row
+    `rows[i]` of its origin."""
+
+    origin_slice_id: int
+    rows: array[int]  # 'i'
+    parts: array[int]  # 'h'
+    attempt: int  # of the first try
+    tries: int  # used up before it
+    resend: bool  # an earlier attempt is in doubt
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +82,16 @@ class OpenSlice:
     row_count: int
     claimed_to: int = 0
     busy: bool = False  # a claim or a give-back of it is on its way to the database
+    again: Again | None = None  # a retry slice
+
+    @property
+    def message_slice(self) -> int:
+        """The slice that outcomes of its rows carry."""
+        return self.again.origin_slice_id if self.again else self.slice_id
+
+    def chunk_row(self, row: int) -> int:
+        """Where a row of it stands in the chunk."""
+        return self.row_start + (self.again.rows[row] if self.again else row)
 
     @property
     def left(self) -> int:
@@ -127,16 +156,24 @@ async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> Camp
         row = await connection.fetchrow(load("campaigns")["manifest_parts"], campaign_id)
         if row is None or row["state"] != "Sending":
             return None
-        if campaigns.manifest_of(row).hash() != row["manifest_hash"]:
+        manifest = campaigns.manifest_of(row)
+        if manifest.hash() != row["manifest_hash"]:
             raise Unsendable("what is stored is not what was approved")
-        settings = json.loads(await connection.fetchval(queries["channel_settings"], row["channel_id"]))
+        channel_row = await connection.fetchrow(queries["channel_settings"], row["channel_id"])
         sizes = await connection.fetch(queries["chunks"], row["upload_id"])
         dialect = json.loads(await connection.fetchval(queries["dialect"], row["upload_id"]) or "{}")
     if [size["chunk_no"] for size in sizes] != list(range(len(sizes))):
         raise Unsendable("a recipient chunk is missing")
     names = tuple(dialect.get("columns", ()))
     try:
-        encoder = channel.encoder(settings, text=row["text"], sender=row["sender"], columns=names)
+        encoder = channel.encoder(
+            json.loads(channel_row["settings"]),
+            text=row["text"],
+            sender=row["sender"],
+            columns=names,
+            options=manifest.options,
+            account_id=channel_row["account_id"],
+        )
     except (BadSettings, ValueError) as error:
         raise Unsendable(str(error)) from error
     return CampaignRun(
@@ -148,15 +185,19 @@ async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> Camp
         encoder=encoder,
         next_chunk=row["next_chunk"],
         next_row=row["next_row"],
+        lane=row["lane"],
     )
 
 
-async def open_slices(pool: Pool, run: CampaignRun) -> tuple[tuple[int, int] | None, list[OpenSlice]]:
-    """The plan's position as stored (None if not Sending any more) and the slices with rows to claim."""
+async def open_slices(
+    pool: Pool, run: CampaignRun, worker_id: int
+) -> tuple[tuple[int, int] | None, list[OpenSlice]]:
+    """The plan's position as stored (None if not Sending any more) and the slices with rows to claim that are
+    this worker's, or of one that cannot claim them."""
     queries = load("dispatch")
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         at = await connection.fetchrow(queries["position"], run.campaign_id)
-        rows = await connection.fetch(queries["open_slices"], run.campaign_id)
+        rows = await connection.fetch(queries["open_slices"], run.campaign_id, worker_id)
     slices = [
         OpenSlice(
             row["slice_id"], run, row["chunk_no"], row["row_start"], row["row_count"], row["claimed_to"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from engine._fast.columns import EncodedBatch
 from engine.dispatch.campaign import OpenSlice
 from engine.dispatch.worker import Worker
-from engine.ledger import campaigns
+from engine.ledger import campaigns, retries
 from engine.ledger.claims import ClaimInfo
 from engine.ledger.pool import Pool
 from engine.ledger.sql import load
@@ -34,6 +34,19 @@ class Claim:
     open_rows: int = 0  # without an outcome
     returning: int = 0  # rows on their way back to the slice: the ledger's claim ends after them
     doubted: bool = False  # a late response may still name it
+    wire: EncodedBatch | None = None  # of a retry slice: the same PDUs under the origin's rows
+    done: array[int] = field(
+        default_factory=lambda: array("i")
+    )  # rows that have their result: not sent again
+
+    @property
+    def outgoing(self) -> EncodedBatch:
+        """What the bind is given: its rows are those that outcomes carry."""
+        return self.batch if self.wire is None else self.wire
+
+    def awaited(self, from_row: int) -> int:
+        """Its rows from `from_row` on that get an outcome."""
+        return self.row_end - from_row - sum(row >= from_row for row in self.done)
 
     @property
     def unwritten(self) -> int:
@@ -55,19 +68,29 @@ def cut(claim: Claim) -> Cut:
     batch, stop = claim.batch, claim.written
     if stop == 0:
         return Cut(claim.row_start, 0)
-    while stop < claim.stop and batch.part[stop] != 1:
+    while stop < claim.stop and batch.row[stop] == batch.row[stop - 1]:
         stop += 1
     return Cut(claim.row_end if stop == claim.stop else batch.row[stop], stop)
 
 
-def rejected(claim: Claim, below_row: int) -> tuple[array[int], array[int], array[int]]:
-    """(rows, codes, numbers) of the claim's rows under `below_row` that gave no PDU."""
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Rows of a claim that gave no PDU, as their outcomes carry them."""
+
+    rows: array[int]  # 'i'
+    parts: array[int]  # 'h'
+    codes: array[int]  # 'b'
+    msisdn: array[int]  # 'q'
+
+
+def rejected(claim: Claim, below_row: int) -> Rejected:
+    """The claim's rows under `below_row` that gave no PDU."""
     rows, codes, numbers = claim.batch.rejected, claim.batch.reject_code, claim.rejected_msisdn
+    again = claim.slice.again
     kept = [i for i, row in enumerate(rows) if row < below_row]
-    if len(kept) == len(rows):
-        return rows, codes, numbers
-    return (
-        array("i", [rows[i] for i in kept]),
+    return Rejected(
+        array("i", [again.rows[rows[i]] if again else rows[i] for i in kept]),
+        array("h", [max(1, again.parts[rows[i]]) if again else 1 for i in kept]),
         array("b", [codes[i] for i in kept]),
         array("q", [numbers[i] for i in kept]),
     )
@@ -81,7 +104,9 @@ class Order:
     count: int
 
 
-async def commit(pool: Pool, worker: Worker, orders: Sequence[Order]) -> Mapping[int, int]:
+async def commit(
+    pool: Pool, worker: Worker, orders: Sequence[Order], account_id: int, bind_numbers: Sequence[int]
+) -> Mapping[int, int]:
     """Claim ids by slice id; a slice that is not in it was lost (other worker, paused, lease gone)."""
     assert len({order.slice.slice_id for order in orders}) == len(orders), "one range a slice"
     rows = await pool.fetch(
@@ -91,6 +116,8 @@ async def commit(pool: Pool, worker: Worker, orders: Sequence[Order]) -> Mapping
         [order.slice.claimed_to + order.count for order in orders],
         worker.worker_id,
         worker.epoch,
+        account_id,
+        list(bind_numbers),
     )
     return {row["slice_id"]: row["claim_id"] for row in rows}
 
@@ -101,10 +128,11 @@ async def give_back(pool: Pool, worker: Worker, from_rows: Mapping[int, int]) ->
     Rows of a cancelled campaign are counted as cancelled in the same transaction.
     """
     async with pool.acquire() as connection, connection.transaction():
+        owners = await retries.give_way(connection, worker.worker_id, from_rows)
         given = await connection.fetch(
             load("dispatch")["give_back"], list(from_rows), list(from_rows.values()), worker.worker_id
         )
-        owners: set[UUID] = {row["campaign_id"] for row in given}
+        owners |= {row["campaign_id"] for row in given}
         for campaign_id in sorted(owners):
             await campaigns.count_cancelled(connection, campaign_id, worker.worker_id)
     return owners

@@ -3,25 +3,26 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
 
-from engine.bus.postgres import PostgresBus
+from engine.bus.postgres import PostgresBus, ring
 from engine.channels.interface import Account, BadSettings, Bind, Channel
 from engine.channels.smpp import SmppChannel
 from engine.core_api import schema
 from engine.dispatch.account import AccountBinds
 from engine.dispatch.book import Budget
 from engine.dispatch.campaign import CampaignRun, Chunks, Unsendable, load_campaign, open_slices
-from engine.dispatch.claims import Claim
 from engine.dispatch.feeder import Feeder
-from engine.dispatch.sender import Sender
+from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
+from engine.dispatch.live import WRITE_EVERY_S, Live
+from engine.dispatch.sharing import Sharing
+from engine.dispatch.stops import LOOK_EVERY_S, Halt
 from engine.dispatch.waiting import within
 from engine.dispatch.worker import Worker
-from engine.ledger import campaigns, partitions
+from engine.dispatch.working import Working
+from engine.ledger import campaigns, doubts, leases, partitions, stops
 from engine.ledger.accounts import accounts
 from engine.ledger.pool import AWAY, Pool
 from engine.ledger.recovery import recover
@@ -36,38 +37,12 @@ log = structlog.get_logger(__name__)
 _AWAY_PAUSE_S = 0.5
 _SETTLE_EVERY_S = 2.0
 _INDEX_EVERY_S = 60.0
-
-
-@dataclass(slots=True)
-class _Working:
-    """One account at work."""
-
-    account: Account
-    binds: AccountBinds
-    feeder: Feeder
-    runs: dict[UUID, CampaignRun] = field(default_factory=dict)
-
-    def cut(self, run: CampaignRun | None) -> None:
-        """Begin nothing more of a campaign (or of all): queued claims end and their rows go back."""
-        for each in [run] if run else list(self.runs.values()):
-            self.feeder.remove(each)
-        for sender in self.binds.senders:
-            self.release(sender.drop(run))
-        self.binds.pump()
-
-    def lost(self, sender: Sender, dropped: list[Claim]) -> None:
-        self.feeder.offers.disown(sender)
-        self.release(dropped)
-
-    def release(self, dropped: list[Claim]) -> None:
-        now = time.monotonic()
-        for claim in dropped:
-            self.feeder.give_back(claim, self.binds.book.release(claim, now))
+_FENCED_ONLY_S = 1e9
 
 
 class Dispatcher:
     """`start` recovers, binds and sends; `wake` after a change in the database; `stop` leaves nothing half
-    done.
+    done. `lost` is set when another worker took over this one's claims: stop then, and end the process.
 
     `writer.run()` and the worker's end (`worker.leave()`, after the writer's stop) are the caller's.
     """
@@ -82,6 +57,7 @@ class Dispatcher:
         *,
         channel: Channel | None = None,
     ) -> None:
+        self.lost = asyncio.Event()
         self._pool = pool
         self._settings = settings
         self._worker = worker
@@ -92,33 +68,61 @@ class Dispatcher:
         )
         self._budget = Budget(settings.max_claimed, writer)
         self._chunks = Chunks(pool, settings.chunk_cache)
-        self._working: dict[int, _Working] = {}
-        self._bind_states: dict[tuple[int, int], tuple[str, str, datetime]] = {}
-        self._unwritten_states: set[tuple[int, int]] = set()
+        self._working: dict[int, Working] = {}
+        self._sharing = Sharing(pool, settings, worker, self._working)
+        self._halt = Halt(pool, self._working)
+        self._live = Live(pool, worker, self._working)
+        self._link_work = LinkWork(pool, worker, self._channel, settings)
         self._failed: list[tuple[UUID, str]] = []
         self._cancelled: set[UUID] = set()  # counted already
         self._looked = asyncio.Event()
+        self._shared = asyncio.Event()
+        self._halted = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._moved = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._bus = PostgresBus(settings.ledger_dsn.get_secret_value(), self.wake)
+        self._bus = PostgresBus(settings.ledger_dsn.get_secret_value(), self.wake, self._halted.set)
         self._status = "starting"
         self._away = False
 
     # what the programs call ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Recover what dead workers left, bind every enabled account, go on with every campaign in Sending.
+        """Recover what dead workers left, bind what is ours of every enabled account, go on with every
+        campaign in Sending.
 
         Raises what the database raises: without it there is no start.
         """
+        self._tasks = [
+            asyncio.create_task(self._keep(self._renew, self._worker.renew_every_s), name="dispatch-lease")
+        ]
+        try:
+            await self._begin()
+        except BaseException:
+            await _cancel(*self._tasks)
+            raise
+
+    async def _begin(self) -> None:
         await self._recover()
         await self._writer.rebuild()
+        await self._halt.look()
+        await self._live.write(self._status)
         await self._look()
+        await self._sharing.look()
+        await self._live.write(self._status)
         self._status = "ok"
         self._bus.start()
         every_s = self._settings.poll_interval_ms / 1000
-        self._tasks = [
-            asyncio.create_task(self._keep(self._renew, self._worker.renew_every_s), name="dispatch-lease"),
+        self._tasks += [
             asyncio.create_task(self._keep(self._look, every_s, self._looked), name="dispatch-look"),
+            asyncio.create_task(
+                self._keep(self._sharing.look, every_s, self._shared), name="dispatch-shares"
+            ),
+            asyncio.create_task(self._keep(self._stops, LOOK_EVERY_S, self._halted), name="dispatch-stops"),
+            asyncio.create_task(self._keep(self._figures, WRITE_EVERY_S, self._moved), name="dispatch-live"),
+            asyncio.create_task(
+                self._keep(self._link_work.step, LINK_WORK_EVERY_S, self._asked), name="dispatch-link-work"
+            ),
             asyncio.create_task(self._keep(self._settle, _SETTLE_EVERY_S), name="dispatch-settle"),
             asyncio.create_task(self._keep(self._index, _INDEX_EVERY_S), name="dispatch-index"),
         ]
@@ -130,60 +134,58 @@ class Dispatcher:
         until = time.monotonic() + timeout_s
         await self._bus.stop()
         await _cancel(*self._tasks[1:])
+        await self._link_work.stop()
+        await self._sharing.stop()
         await asyncio.gather(
             *(self._stop_working(each, until - time.monotonic()) for each in self._working.values())
         )
         if not await within(self._writer.flush(), max(0.5, until - time.monotonic())):
             log.error("results not written at stop", rows=self._writer.pending)
         await _cancel(*self._tasks[:1])  # the lease is kept to the end
-        await within(self._write_bind_states(), 0.5)
+        await within(self._last_figures(), 0.5)
         self._working.clear()
 
+    @property
+    def worker_id(self) -> int:
+        """Whose commits these are in the ledger."""
+        return self._worker.worker_id
+
     def wake(self) -> None:
-        """Campaigns, accounts or channels changed: look again now."""
+        """Campaigns, accounts, channels or shares changed: look again now."""
         self._looked.set()
+        self._shared.set()
+        self._asked.set()
+
+    async def changed(self) -> None:
+        """What was committed concerns all workers: they look again now, this one too. A worker that does not
+        hear looks by itself soon."""
+        self.wake()
+        try:
+            async with self._pool.acquire() as connection:
+                await ring(connection)
+        except AWAY as error:
+            log.warning("workers not told", error=repr(error))
+
+    def halted(self) -> None:
+        """Sending was stopped or let go on: look now."""
+        self._halted.set()
 
     def pulse(self) -> schema.Pulse:
-        now = time.monotonic()
-        binds = [bind for each in self._working.values() for bind in each.binds.binds]
-        degraded = self._away or self._writer.away or self._worker.lost or now >= self._worker.deadline
-        return schema.Pulse(
-            status="degraded" if degraded and self._status == "ok" else self._status,
-            in_flight=sum(bind.in_flight for bind in binds),
-            sent_per_s=sum(each.binds.sent.per_s(now) for each in self._working.values()),
-            delivered_per_s=sum(each.binds.delivered.per_s(now) for each in self._working.values()),
-            binds_bound=sum(bind.bound for bind in binds),
-            binds_total=len(binds),
-        )
+        """Of all workers; the status is this one's."""
+        return self._live.pulse(self._condition())
 
     def binds(self) -> list[schema.Bind]:
-        """Every bind of this process, live."""
-        found = []
-        for account_id, each in self._working.items():
-            for bind in sorted(each.binds.binds, key=lambda bind: bind.number):
-                state, reason, changed_at = self._bind_states.get(
-                    (account_id, bind.number), ("down", "", datetime.now(UTC))
-                )
-                found.append(
-                    schema.Bind(
-                        account=each.account.name,
-                        number=bind.number,
-                        state=state,  # type: ignore[arg-type]
-                        reason=reason,
-                        in_flight=bind.in_flight,
-                        window_size=each.account.window_size,
-                        changed_at=changed_at,
-                    )
-                )
-        return found
+        """Every bind of every enabled account; another worker's as it wrote it within the last seconds."""
+        return self._live.binds()
 
     def rate_per_s(self, campaign_id: UUID) -> float:
         """Messages accepted by the operator, over the last seconds; 0 for a campaign that is not Sending."""
-        for each in self._working.values():
-            run = each.runs.get(campaign_id)
-            if run is not None:
-                return run.accepted.per_s(time.monotonic())
-        return 0.0
+        return self._live.rate_per_s(campaign_id)
+
+    def _condition(self) -> str:
+        now = time.monotonic()
+        degraded = self._away or self._writer.away or self._worker.lost or now >= self._worker.deadline
+        return "degraded" if degraded and self._status == "ok" else self._status
 
     # loops --------------------------------------------------------------------------------------------------
 
@@ -213,29 +215,49 @@ class Dispatcher:
             return
         if not await self._worker.renew():
             log.error("lease lost: this worker sends nothing more", worker=self._worker.name)
+            self.lost.set()
         for each in self._working.values():
             each.binds.pump()  # goes on where the deadline had passed
 
     async def _recover(self) -> None:
-        margin_s = self._settings.lease_margin_s
-        await self._pool.execute(load("dispatch")["fence"], self._worker.worker_id, margin_s)
-        recovered = await recover(self._pool, self._worker.worker_id, lease_margin_s=margin_s)
+        if self._worker.lost:
+            return
+        if self._worker.may_fence(time.monotonic()):
+            await leases.fence(self._pool, self._worker.worker_id, self._settings.lease_margin_s)
+        # the claims of ended and of fenced workers: one that is only late may come back
+        recovered = await recover(self._pool, self._worker.worker_id, lease_margin_s=_FENCED_ONLY_S)
         if recovered.claims:
             self.wake()
 
     async def _settle(self) -> None:
         await self._recover()
+        if await doubts.resend_by_policy(self._pool, self._worker.worker_id):
+            self.wake()
+        await doubts.answer_by_receipts(self._pool, self._worker.worker_id)
         await settle_due(self._pool, self._worker.worker_id, self._settings.receipt_horizon_s)
 
     async def _index(self) -> None:
-        await partitions.index_closed(self._pool)
+        if self._live.first:  # two would build the same indexes
+            await partitions.index_closed(self._pool)
+
+    async def _stops(self) -> None:
+        if await self._halt.look():
+            self.wake()
+
+    async def _figures(self) -> None:
+        await self._live.write(self._condition())
+
+    async def _last_figures(self) -> None:
+        try:
+            await self._figures()
+        except AWAY as error:
+            log.warning("the last figures are not written", error=repr(error))
 
     async def _look(self) -> None:
         """Bring accounts and campaigns to what the database says."""
         await self._look_at_accounts()
         await self._look_at_campaigns()
         await self._finish()
-        await self._write_bind_states()
         for each in self._working.values():
             each.feeder.wake()
 
@@ -248,17 +270,27 @@ class Dispatcher:
             account = stored.get(account_id)
             if account is not None and account.enabled and account.version == working.account.version:
                 continue
-            if account is not None and account.enabled and _only_tps(working.account, account):
+            if account is not None and account.enabled and _only_rates(working.account, account):
                 working.account = working.binds.account = account
-                working.binds.set_tps(account.tps)
+                self._shared.set()
                 continue
+            await self._leave(account_id, working)
+        for account_id, account in stored.items():
+            if account.enabled and account_id not in self._working:
+                await self._start_working(account)
+
+    async def _leave(self, account_id: int, working: Working) -> None:
+        """Its shares stay ours until its sessions are closed."""
+        self._sharing.busy.add(account_id)
+        try:
+            await self._sharing.forget(account_id)
             working.cut(None)
             await working.feeder.returned()
             del self._working[account_id]
             await self._stop_working(working, self._settings.stop_timeout_s)
-        for account_id, account in stored.items():
-            if account.enabled and account_id not in self._working:
-                await self._start_working(account)
+        finally:
+            self._sharing.busy.discard(account_id)
+            self._shared.set()
 
     async def _start_working(self, account: Account) -> None:
         feeder = Feeder(
@@ -279,13 +311,13 @@ class Dispatcher:
         except BadSettings as error:
             log.error("account cannot be used", account=account.name, reason=str(error))
             return
-        working = self._working[account.account_id] = _Working(account, binds, feeder)
+        working = self._working[account.account_id] = Working(account, binds, feeder)
         numbers = [bind.number for bind in binds.binds]
         await self._pool.execute(load("dispatch")["drop_binds"], account.account_id, numbers)
         feeder.start(binds)
-        binds.start()
+        self._shared.set()
 
-    async def _stop_working(self, working: _Working, timeout_s: float) -> None:
+    async def _stop_working(self, working: Working, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s
         working.cut(None)
         await within(working.feeder.returned(), timeout_s / 2)
@@ -298,26 +330,29 @@ class Dispatcher:
 
     async def _look_at_campaigns(self) -> None:
         queries = load("dispatch")
-        sending = {
-            row["campaign_id"]: row["account_id"] for row in await self._pool.fetch(queries["sending"])
-        }
+        rows = await self._pool.fetch(queries["sending"])
+        sending = {row["campaign_id"]: row["account_id"] for row in rows}
         for account_id, working in self._working.items():
             for run in list(working.runs.values()):
                 if sending.get(run.campaign_id) != account_id or not run.running:
                     working.cut(run)
                     await working.feeder.returned()
-                    del working.runs[run.campaign_id]
+                    working.runs.pop(run.campaign_id, None)
         await self._write_failed()
-        for campaign_id, account_id in sending.items():
-            at = self._working.get(account_id)
-            if at is not None and campaign_id not in at.runs:
+        for row in rows:
+            at, campaign_id = self._working.get(row["account_id"]), row["campaign_id"]
+            if at is None:
+                continue
+            if campaign_id not in at.runs:
                 await self._add_campaign(at, campaign_id)
+            if campaign_id in at.runs:
+                at.runs[campaign_id].weight = row["weight"]
         for row in await self._pool.fetch(queries["cancelled"]):
             if row["campaign_id"] not in self._cancelled:
                 await self._count_cancelled(row["campaign_id"])
         await self._write_reasons()
 
-    async def _add_campaign(self, working: _Working, campaign_id: UUID) -> None:
+    async def _add_campaign(self, working: Working, campaign_id: UUID) -> None:
         try:
             run = await load_campaign(self._pool, self._channel, campaign_id)
         except Unsendable as error:
@@ -327,7 +362,7 @@ class Dispatcher:
         if run is None:
             return
         run.handle = self._writer.handle(run.key)
-        position, slices = await open_slices(self._pool, run)
+        position, slices = await open_slices(self._pool, run, self._worker.worker_id)
         if position is None:
             return
         run.next_chunk, run.next_row = position
@@ -374,50 +409,30 @@ class Dispatcher:
                     if not await campaigns.finish_if_done(connection, run.campaign_id):
                         continue
                 working.feeder.remove(run)
-                del working.runs[run.campaign_id]
+                working.runs.pop(run.campaign_id, None)
                 log.info("campaign done", campaign=str(run.campaign_id))
 
     async def _write_reasons(self) -> None:
         """What a campaign waits for stands beside its state."""
-        for working in self._working.values():
-            reason = "" if working.binds.ready else f"waiting for a bind of {working.account.name}"
+        if self._halt.covered:
+            await stops.write_reasons(self._pool)
+        if self._live.first:
+            await self._pool.execute(load("dispatch")["closed_reasons"])
+        for account_id, working in list(self._working.items()):
+            reason = ""
+            if not (working.binds.ready or self._live.bound_elsewhere(account_id)):
+                reason = f"waiting for a bind of {working.account.name}"
+            if working.binds.all_drained:
+                reason = f"{working.account.name} is drained"
             changed = [run for run in working.runs.values() if run.reason != reason]
             for run in changed:
-                async with self._pool.acquire() as connection:
-                    await campaigns.set_reason(connection, run.campaign_id, reason)
+                await self._pool.execute(load("dispatch")["reason"], run.campaign_id, reason)
                 run.reason = reason
 
-    # binds --------------------------------------------------------------------------------------------------
-
     def _bind_changed(self, account: Account, bind: Bind, state: str, reason: str) -> None:
-        key = (account.account_id, bind.number)
-        self._bind_states[key] = (state, reason, datetime.now(UTC))
-        self._unwritten_states.add(key)
-        self.wake()
-
-    async def _write_bind_states(self) -> None:
-        if not self._unwritten_states:
-            return
-        keys, self._unwritten_states = sorted(self._unwritten_states), set()
-        states = [self._bind_states[key] for key in keys]
-        try:
-            await self._pool.execute(
-                load("dispatch")["put_bind"],
-                [account_id for account_id, _ in keys],
-                [number for _, number in keys],
-                [state for state, _, _ in states],
-                [reason for _, reason, _ in states],
-                self._worker.worker_id,
-            )
-        except AWAY:
-            self._unwritten_states.update(keys)
-            raise
-        for (account_id, _), (state, reason, _) in zip(keys, states, strict=True):
-            if state == "refused" and account_id in self._working:
-                for campaign_id in self._working[account_id].runs:
-                    await self._pool.execute(
-                        load("dispatch")["job_error"], campaign_id, "bind_refused", reason
-                    )
+        self._live.bind_changed(account, bind, state, reason)
+        self._moved.set()
+        self._looked.set()
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:
@@ -427,10 +442,16 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
         await asyncio.wait(tasks)
 
 
-def _only_tps(old: Account, new: Account) -> bool:
+def _only_rates(old: Account, new: Account) -> bool:
     """Whether the change can be made without leaving the binds."""
+    rates = {"tps_schedule", "tz", "express_share"}
+    settings = [
+        {name: value for name, value in each.settings.items() if name not in rates} for each in (old, new)
+    ]
+    if settings[0] != settings[1]:
+        return False
     return all(
         getattr(old, name) == getattr(new, name)
         for name in Account.__slots__
-        if name not in ("tps", "version")
+        if name not in ("tps", "version", "settings")
     )

@@ -3,23 +3,25 @@ work on claims is here, so nothing of it needs a lock."""
 
 import asyncio
 import time
-from array import array
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
-from engine._fast.columns import EncodedBatch
+from engine import faults
 from engine.dispatch import claims as ledger
 from engine.dispatch.account import AccountBinds
+from engine.dispatch.aftercare import Aftercare
 from engine.dispatch.book import Budget
-from engine.dispatch.campaign import CampaignRun, Chunk, Chunks, OpenSlice, Unsendable, open_slices
+from engine.dispatch.campaign import CampaignRun, Chunks, OpenSlice, Unsendable, open_slices
 from engine.dispatch.claims import Claim, Order
 from engine.dispatch.offers import Offers
-from engine.dispatch.planner import Pace, Planned, plan
+from engine.dispatch.planner import EXPRESS, Pace, Planned, plan
+from engine.dispatch.prepared import Prepared, prepare, results
 from engine.dispatch.release import release
+from engine.dispatch.retry import Delays
+from engine.dispatch.schedule import express_share
 from engine.dispatch.sender import Sender
 from engine.dispatch.worker import Worker
-from engine.ledger.claims import ClaimInfo
 from engine.ledger.pool import AWAY, Pool
 from engine.ledger.sql import load
 from engine.settings import EngineSettings
@@ -29,6 +31,7 @@ log = structlog.get_logger(__name__)
 _PAUSE_S = 0.25  # after the database did not answer
 _BLOCKED_S = 0.01  # until the next look when `max_claimed` is reached
 _LOST_S = 0.02  # after a lost claim: most often a pause that was not heard of yet
+_ADOPT_EVERY_S = 1.0
 _LEAST_TPS = 1000  # what an account is planned for before its real rate is known
 
 
@@ -58,10 +61,15 @@ class Feeder:
         self._ending: list[Claim] = []  # their rows are among `_returns`
         self._waiters: list[asyncio.Future[None]] = []
         self._unsure: list[tuple[Sender, Order]] = []  # claims whose answer was lost
+        self._adopt_at = 0.0
+        self._aftercare = Aftercare(pool, worker)
+        self._again: dict[int, OpenSlice] = {}  # retry slices with pairs to claim
         self._task: asyncio.Task[None] | None = None
 
     def start(self, binds: AccountBinds) -> None:
         self._binds = binds
+        binds.book.delays = Delays(self._settings.retry_temporary_s, self._settings.retry_queue_full_s)
+        binds.book.on_tripped = self.wake
         self._task = asyncio.create_task(self._run(), name=f"feed-{binds.account.name}")
 
     async def stop(self) -> None:
@@ -115,6 +123,8 @@ class Feeder:
             try:
                 await self._settle_unsure()
                 await self._give_back()
+                await self._adopt()
+                await self._look_after()
                 await self._release()
                 await self._claim()
                 self.away = False
@@ -132,6 +142,20 @@ class Feeder:
                 log.exception("feeding failed")
                 await self._pause()
             self._waiters += waiters
+
+    async def _look_after(self) -> None:
+        """Breakers that tripped, classes of errors, retry slices that are due, claims nobody remembers."""
+        assert self._binds is not None
+        book, now = self._binds.book, time.monotonic()
+        for run in await self._aftercare.trip(book):
+            self.remove(run)
+        await self._aftercare.classes(book, now)
+        await self._aftercare.stranded(book, self._binds.account.account_id, now)
+        runs = {run.campaign_id: run for run in self.offers if run.running}
+        self._again = {id_: each for id_, each in self._again.items() if each.left and each.run.running}
+        for each in await self._aftercare.due(runs, self._again, now):
+            self._again[each.slice_id] = each
+            self.offers.add_unknown(each.run, [each])
 
     async def _pause(self) -> None:
         await asyncio.sleep(_PAUSE_S)
@@ -169,7 +193,16 @@ class Feeder:
         if not runs or not self._binds.ready or self._worker.lost:
             return
         planned = [
-            Planned(run.campaign_id, run.chunk_rows, run.next_chunk, run.next_row, self.offers.unclaimed(run))
+            Planned(
+                run.campaign_id,
+                run.chunk_rows,
+                run.next_chunk,
+                run.next_row,
+                self.offers.unclaimed(run),
+                run.key.workspace_id,
+                run.weight,
+                run.lane,
+            )
             for run in runs.values()
         ]
         others = sum(self.offers.unclaimed(run) for run in self.offers if run.campaign_id not in runs)
@@ -182,7 +215,10 @@ class Feeder:
         if not releases:
             return
         done = await release(
-            self._pool, releases, {campaign_id: run.chunk_rows for campaign_id, run in runs.items()}
+            self._pool,
+            releases,
+            {campaign_id: run.chunk_rows for campaign_id, run in runs.items()},
+            self._worker.worker_id,
         )
         for campaign_id, position in done.positions.items():
             runs[campaign_id].next_chunk, runs[campaign_id].next_row = position
@@ -194,26 +230,36 @@ class Feeder:
             await self._reload(runs[campaign_id])
 
     def _pace(self) -> Pace:
-        """The account's TPS, or twice what it really does where that is far less."""
+        """Our part of the account's TPS, or twice what it really does where that is far less."""
         assert self._binds is not None
-        account = self._binds.account
-        real = max(int(2 * self._binds.sent.per_s(time.monotonic())), _LEAST_TPS)
-        return Pace(min(account.tps, real), self._binds.ready, account.window_size)
+        binds = self._binds
+        real = max(int(2 * binds.sent.per_s(time.monotonic())), _LEAST_TPS)
+        return Pace(min(binds.tps, real), binds.ready, binds.account.window_size)
 
     def _hungry(self) -> bool:
         """A bind has nothing to write and no slice to claim from."""
         assert self._binds is not None
         return any(
-            sender.ready and sender.low and not self.offers.has(sender) for sender in self._binds.senders
+            sender.takes and sender.low and not self.offers.has(sender) for sender in self._binds.senders
         )
 
     async def _reload(self, run: CampaignRun) -> None:
         """The plan stands elsewhere than thought: read it, and the slices that are not known."""
-        position, slices = await open_slices(self._pool, run)
+        position, slices = await open_slices(self._pool, run, self._worker.worker_id)
         if position is not None and run.running:
             run.next_chunk, run.next_row = position
             self.offers.add_unknown(run, slices)
             self.wake()
+
+    async def _adopt(self) -> None:
+        """Slices that another worker released and cannot claim any more, when we have nothing else."""
+        assert self._binds is not None
+        now = time.monotonic()
+        if now < self._adopt_at or self._worker.lost or not self._binds.ready or not self._hungry():
+            return
+        self._adopt_at = now + _ADOPT_EVERY_S
+        for run in [run for run in self.offers if run.running and run.exhausted]:
+            await self._reload(run)
 
     # claiming -----------------------------------------------------------------------------------------------
 
@@ -224,7 +270,8 @@ class Feeder:
             return []
         ready = max(1, self._binds.ready)
         # a second of TPS, and half of the bound: no bind keeps the others from claiming
-        most = max(1, min(self._binds.account.tps, self._budget.max_claimed // 2) // ready)
+        most = max(1, min(self._binds.tps, self._budget.max_claimed // 2) // ready)
+        reserved = int(self._budget.max_claimed * express_share(self._binds.account))
         orders = []
         for sender in self._binds.senders:
             want = sender.wanted(now, self._settings.claim_ahead_ms / 1000, most)
@@ -233,11 +280,15 @@ class Feeder:
             if room < 1:
                 asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
                 break
-            each = self.offers.take(sender)
+            each = self.offers.take(sender, bulk=room > reserved)
             if each is None:
+                if room <= reserved:
+                    asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
                 continue
             each.busy = True
-            order = Order(each, min(want, room, each.left))
+            open_to_it = room if each.run.lane == EXPRESS else room - reserved
+            order = Order(each, min(want, open_to_it, each.left))
+            self.offers.charge(each, order.count)
             orders.append((sender, order))
             room -= order.count
         return orders
@@ -246,36 +297,54 @@ class Feeder:
         orders = self._orders()
         if not orders:
             return
-        chunks: dict[int, Chunk] = {}
+        prepared: list[Prepared] = []
         try:
-            for _, order in orders:
-                chunk = await self._chunk(order.slice)
-                if chunk is not None:
-                    chunks[order.slice.slice_id] = chunk
+            for sender, order in orders:
+                ready = await self._prepare(sender, order)
+                if ready is not None:
+                    prepared.append(ready)
         except BaseException:
             for _, order in orders:
                 order.slice.busy = False
             raise
-        sendable = [(sender, order) for sender, order in orders if order.slice.slice_id in chunks]
+        claimed = {each.order.slice.slice_id for each in prepared}
         for _, order in orders:
-            order.slice.busy = order.slice.slice_id in chunks
-        if not sendable:
+            order.slice.busy = order.slice.slice_id in claimed
+        if not prepared:
             return
+        assert self._binds is not None
         try:
-            ids = await ledger.commit(self._pool, self._worker, [order for _, order in sendable])
+            ids = await ledger.commit(
+                self._pool,
+                self._worker,
+                [each.order for each in prepared],
+                self._binds.account.account_id,
+                [each.sender.bind.number for each in prepared],
+            )
         except BaseException:
-            self._unsure = sendable  # whether it is committed is asked first when the database is back
+            # whether it is committed is asked first when the database is back
+            self._unsure = [(each.sender, each.order) for each in prepared]
             raise
-        await self._claimed(sendable, ids, chunks)
+        faults.point("after_claim")
+        await self._claimed(prepared, ids)
 
-    async def _chunk(self, each: OpenSlice) -> Chunk | None:
+    async def _prepare(self, sender: Sender, order: Order) -> Prepared | None:
+        """The order with its PDUs; None where its campaign or its bind is no more."""
+        run = order.slice.run
         try:
-            return await self._chunks.get(each.run, each.chunk_no)
+            chunk = await self._chunks.get(run, order.slice.chunk_no)
+            known = await results(self._pool, order)
+            if not (run.running and sender.takes):
+                return None
+            return prepare(sender, order, chunk, known)
         except Unsendable as error:
-            if each.run.running:
-                self.remove(each.run)
-                self._on_failed(each.run, str(error))
-            return None
+            reason = str(error)
+        except (ValueError, IndexError) as error:
+            reason = f"a text cannot be encoded: {error}"
+        if run.running:
+            self.remove(run)
+            self._on_failed(run, reason)
+        return None
 
     async def _settle_unsure(self) -> None:
         if not self._unsure:
@@ -291,77 +360,40 @@ class Feeder:
                 self._return(each, start)
         self.wake()
 
-    async def _claimed(
-        self, orders: list[tuple[Sender, Order]], ids: Mapping[int, int], chunks: Mapping[int, Chunk]
-    ) -> None:
-        """The answer of a claim's commit: encode and queue what was won, look again at what was lost."""
-        lost = []
-        for sender, order in orders:
-            each = order.slice
+    async def _claimed(self, prepared: list[Prepared], ids: Mapping[int, int]) -> None:
+        """The answer of a claim's commit: queue what was won, look again at what was lost."""
+        assert self._binds is not None
+        lost, binds = [], self._binds
+        for ready in prepared:
+            each = ready.order.slice
             each.busy = False
             claim_id = ids.get(each.slice_id)
             if claim_id is None:
                 lost.append(each)
                 continue
             row_start = each.claimed_to
-            each.claimed_to += order.count
+            each.claimed_to += ready.order.count
             if not each.left:
                 self.offers.drop(each)
-            if each.run.running and sender.ready:
-                self._open(sender, each, claim_id, row_start, chunks[each.slice_id])
+                self._again.pop(each.slice_id, None)
+            if each.run.running and ready.sender.takes:
+                claim = ready.claim(claim_id, binds.book.next_handle(), binds.account.account_id)
+                binds.book.open(claim)
+                ready.sender.push(claim)
             else:
                 self._return(each, row_start)
-        assert self._binds is not None
-        self._binds.pump()
+        binds.pump()
         for each in lost:
             await self._look_again(each)
         if lost:
             await asyncio.sleep(_LOST_S)
-
-    def _open(self, sender: Sender, each: OpenSlice, claim_id: int, row_start: int, chunk: Chunk) -> None:
-        assert self._binds is not None
-        run, binds = each.run, self._binds
-        rows = array("i", range(each.row_start + row_start, each.row_start + each.claimed_to))
-
-        def encode(first_sequence: int) -> EncodedBatch:
-            return run.encoder.encode(
-                chunk.msisdn, chunk.columns, rows, row_start, each.slice_id, first_sequence
-            )
-
-        try:
-            batch = sender.encode(encode)
-        except (ValueError, IndexError) as error:
-            self._return(each, row_start)
-            if run.running:
-                self.remove(run)
-                self._on_failed(run, f"a text cannot be encoded: {error}")
-            return
-        claim = Claim(
-            handle=binds.book.next_handle(),
-            info=ClaimInfo(
-                claim_id=claim_id,
-                slice_id=each.slice_id,
-                campaign_id=run.campaign_id,
-                workspace_id=run.key.workspace_id,
-                channel_id=run.key.channel_id,
-                sender=run.key.sender,
-                campaign_handle=run.handle,
-                account_id=binds.account.account_id,
-            ),
-            slice=each,
-            row_start=row_start,
-            row_end=each.claimed_to,
-            batch=batch,
-            rejected_msisdn=array("q", [chunk.number(each.row_start + row) for row in batch.rejected]),
-        )
-        if binds.book.open(claim):
-            sender.push(claim)
 
     async def _look_again(self, each: OpenSlice) -> None:
         """Lost: another worker claimed of it, or the campaign is not Sending, or the lease is gone."""
         row = await self._pool.fetchrow(load("dispatch")["slice"], each.slice_id)
         if row is None or row["state"] != "open" or row["claimed_to"] >= each.row_count:
             self.offers.drop(each)
+            self._again.pop(each.slice_id, None)
         elif row["claimed_to"] != each.claimed_to:
             each.claimed_to = row["claimed_to"]
             self.offers.put_back(each)

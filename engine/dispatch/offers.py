@@ -1,35 +1,35 @@
-"""Slices that can be claimed on one account: campaigns in turn, and one slice worked by one bind."""
+"""Slices that can be claimed on one account: express before bulk, workspaces and campaigns in fair turns, and
+one slice worked by one bind."""
 
-from collections import deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from engine.dispatch.campaign import CampaignRun, OpenSlice
+from engine.dispatch.fairness import Turns
+from engine.dispatch.planner import BULK, EXPRESS
 
 Owner = TypeVar("Owner")
 
 
 class Offers(Generic[Owner]):
-    """Open slices by campaign. Each claim goes to the next campaign that has something for the asking
-    bind."""
+    """Open slices by campaign. `take` gives the next slice for the asking bind, `charge` says how much was
+    claimed of it: workspaces share by weight, campaigns of one take turns."""
 
     def __init__(self) -> None:
-        self._slices: dict[CampaignRun, list[OpenSlice]] = {}
+        self._slices: dict[CampaignRun, list[OpenSlice]] = {}  # in turn
         self._owners: dict[OpenSlice, Owner] = {}
-        self._turn: deque[CampaignRun] = deque()
+        self._turns = {EXPRESS: Turns(), BULK: Turns()}
 
     def __iter__(self) -> Iterator[CampaignRun]:
         return iter(self._slices)
 
     def add_campaign(self, run: CampaignRun) -> None:
         self._slices[run] = []
-        self._turn.append(run)
 
     def remove_campaign(self, run: CampaignRun) -> None:
         for each in self._slices.pop(run, ()):
             self._owners.pop(each, None)
-        if run in self._turn:
-            self._turn.remove(run)
 
     def add(self, each: OpenSlice) -> None:
         self._slices[each.run].append(each)
@@ -37,26 +37,37 @@ class Offers(Generic[Owner]):
     def unclaimed(self, run: CampaignRun) -> int:
         return sum(each.left for each in self._slices.get(run, ()))
 
-    def take(self, owner: Owner) -> OpenSlice | None:
-        """A slice this bind may claim from: its own of the campaign, else one that nobody works on."""
-        for _ in range(len(self._turn)):
-            run = self._turn[0]
-            self._turn.rotate(-1)
-            if not run.running:
-                continue
-            free = None
-            for each in self._slices[run]:
-                if each.busy or not each.left:
+    def take(self, owner: Owner, *, bulk: bool = True) -> OpenSlice | None:
+        """A slice this bind may claim from: its own of the campaign, else one that nobody works on. Without
+        `bulk` only the express lane is asked."""
+        for lane in (EXPRESS, BULK) if bulk else (EXPRESS,):
+            found: dict[UUID, OpenSlice] = {}  # the first of each workspace
+            weights: dict[UUID, float] = {}
+            for run, slices in self._slices.items():
+                workspace = run.key.workspace_id
+                if run.lane != lane or not run.running or not slices:
                     continue
-                holder = self._owners.get(each)
-                if holder is owner:
-                    return each
-                if holder is None and free is None:
-                    free = each
-            if free is not None:
-                self._owners[free] = owner
-                return free
+                weights[workspace] = run.weight
+                each = None if workspace in found else self._of(run, owner)
+                if each is not None:
+                    found[workspace] = each
+            if found:
+                each = found[self._turns[lane].next(weights, found.keys())]
+                self._owners[each] = owner
+                self._slices[each.run] = self._slices.pop(each.run)  # its campaign's next turn is the last
+                return each
         return None
+
+    def charge(self, each: OpenSlice, rows: int) -> None:
+        """`rows` of it are being claimed."""
+        self._turns[each.run.lane].charge(each.run.key.workspace_id, rows)
+
+    def express_waits(self) -> bool:
+        """Whether an express campaign has rows to claim."""
+        return any(
+            run.lane == EXPRESS and run.running and any(each.left for each in slices)
+            for run, slices in self._slices.items()
+        )
 
     def has(self, owner: Owner) -> bool:
         """Whether there is a slice this bind may claim from, or may when its claim or give-back is
@@ -92,3 +103,15 @@ class Offers(Generic[Owner]):
     def disown(self, owner: Owner) -> None:
         """The bind is down: others may go on with its slices."""
         self._owners = {each: holder for each, holder in self._owners.items() if holder is not owner}
+
+    def _of(self, run: CampaignRun, owner: Owner) -> OpenSlice | None:
+        free = None
+        for each in self._slices[run]:
+            if each.busy or not each.left:
+                continue
+            holder = self._owners.get(each)
+            if holder is owner:
+                return each
+            if holder is None and free is None:
+                free = each
+        return free

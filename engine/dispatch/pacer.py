@@ -10,8 +10,10 @@ WRITE_S = 0.010  # at most this much worth of parts a write, or even spacing is 
 BANK_S = 0.200  # what late wake-ups may make up for, within the second's limit
 TICKS_PER_S = 100  # how finely the last second is remembered
 FLOOR = 0.10  # of the set TPS
-CUT = 0.8  # the rate after a throttle, once per CUT_EVERY_S
+CUT = 0.8  # the rate after a second of throttles, once per CUT_EVERY_S
 CUT_EVERY_S = 1.0
+CUT_PER_SHARE = 2.0  # a share of throttles cuts this much of it, down to CUT
+NOISE = 0.02  # a smaller share is no sign of too much: the bind goes on, and the rate may grow meanwhile
 PROBE_AFTER_S = 5.0  # quiet time before the rate grows again
 PROBE_PER_S = 0.05  # of the set TPS
 
@@ -21,15 +23,20 @@ class Pacer:
     """Tokens at `tps` parts/s, shared by the binds of an account.
 
     `rate_per_s` is the rate now: `tps`, cut by throttles (never under 10 %), growing back by 5 % of `tps` a
-    second once five seconds went without one. A late wake-up is made up for, but no second holds more than
-    the rate, 1 % and one.
+    second once five seconds went without more than a few. A late wake-up is made up for, but no second holds
+    more than the rate, 1 % and one. `closed`: no tokens, nothing of the account's TPS is ours.
     """
 
     tps: float
     rate_per_s: float = 0.0
+    closed: bool = False
     _due: float = float("-inf")  # when the next token is due
     _cut_at: float = float("-inf")
     _probed_at: float = float("-inf")
+    _grows_at: float = float("-inf")  # not before
+    _responses: list[int] = field(default_factory=lambda: [0, 0])  # of the running second and the one before
+    _throttles: list[int] = field(default_factory=lambda: [0, 0])
+    _second: int = 0
     _ticks: list[int] = field(default_factory=lambda: [0] * TICKS_PER_S)  # tokens taken, by hundredth
     _tick: int = 0  # the newest of them
     _taken: int = 0  # their sum: tokens of the last second
@@ -42,6 +49,8 @@ class Pacer:
     def tokens(self, now: float) -> int:
         """Parts that may be written now: at most 10 ms worth, at least 1 when one is due."""
         self._probe(now)
+        if self.closed:
+            return 0
         behind = now - self._start(now)
         if behind < 0:
             return 0
@@ -58,18 +67,57 @@ class Pacer:
         self._taken += count
 
     def next_at(self) -> float:
-        """When the next token is due; may be past."""
-        return self._due
+        """When the next token is due; may be past. Infinite while closed."""
+        return float("inf") if self.closed else self._due
 
-    def throttled(self, now: float) -> bool:
-        """The SMSC says: too fast. True if that cut the rate (once a second, whatever the number of
-        responses)."""
+    def responded(self, count: int, now: float) -> None:
+        """Responses of the SMSC, throttles among them: what a share of throttles is a share of."""
+        self._turn_to(now)
+        self._responses[0] += count
+
+    def throttled(self, count: int, now: float) -> bool:
+        """The SMSC says of `count` responses: too fast. The rate is cut in proportion to their share, once a
+        second. True if that share is more than noise: then the bind rests, too."""
+        self._turn_to(now)
+        self._throttles[0] += count
+        share = self.throttle_share(now)
+        serious = share >= NOISE
+        if serious:
+            self._probed_at = now
+            self._grows_at = now + PROBE_AFTER_S
+        if now - self._cut_at >= CUT_EVERY_S:
+            self._cut_at = now
+            self._cut(share)
+        return serious
+
+    def congested(self, level: int, now: float) -> None:
+        """SMPP 5.0 congestion_state (§4.8.4.18): from 90 on the rate does not grow, at 100 it is cut."""
+        if level < 90:
+            return
         self._probed_at = now
-        if now - self._cut_at < CUT_EVERY_S:
-            return False
-        self._cut_at = now
-        self.rate_per_s = max(self.tps * FLOOR, self.rate_per_s * CUT)
-        return True
+        self._grows_at = now + PROBE_AFTER_S
+        if level >= 100 and now - self._cut_at >= CUT_EVERY_S:
+            self._cut_at = now
+            self._cut(1.0)
+
+    def throttle_share(self, now: float) -> float:
+        """Throttles among the responses of this second and the one before."""
+        self._turn_to(now)
+        throttles = sum(self._throttles)
+        return throttles / max(sum(self._responses), throttles, 1)
+
+    def _cut(self, share: float) -> None:
+        factor = max(CUT, 1 - CUT_PER_SHARE * share)
+        self.rate_per_s = max(self.tps * FLOOR, self.rate_per_s * factor)
+
+    def _turn_to(self, now: float) -> None:
+        second = int(now)
+        if second == self._second:
+            return
+        for counts in (self._responses, self._throttles):
+            counts[1] = counts[0] if second == self._second + 1 else 0
+            counts[0] = 0
+        self._second = second
 
     def set_tps(self, tps: float, now: float) -> None:
         """The account's TPS was changed: the cut keeps its proportion."""
@@ -92,9 +140,10 @@ class Pacer:
         self._tick = max(self._tick, tick)
 
     def _probe(self, now: float) -> None:
-        if self.rate_per_s >= self.tps or now - self._cut_at < PROBE_AFTER_S:
+        if self.rate_per_s >= self.tps or now < self._grows_at:
             return
-        since = now - max(self._probed_at, self._cut_at + PROBE_AFTER_S)
+        since = now - max(self._probed_at, self._grows_at)
         if since > 0:
-            self.rate_per_s = min(self.tps, self.rate_per_s + since * PROBE_PER_S * self.tps)
+            if since < float("inf"):
+                self.rate_per_s = min(self.tps, self.rate_per_s + since * PROBE_PER_S * self.tps)
             self._probed_at = now

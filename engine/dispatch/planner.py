@@ -10,18 +10,23 @@ from uuid import UUID
 
 MAX_SLICE_ROWS = 16_384
 AHEAD_S = 2.0
+EXPRESS, BULK = 0, 1  # lanes
+_NO_WORKSPACE = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """A campaign in Sending: where its plan stands. `(next_chunk, next_row)` is the first row in no slice;
-    `unclaimed` are rows in open slices that no claim holds yet."""
+    `unclaimed` are rows in open slices that no claim holds yet. `weight` is its workspace's."""
 
     campaign_id: UUID
     chunk_rows: Sequence[int]
     next_chunk: int = 0
     next_row: int = 0
     unclaimed: int = 0
+    workspace_id: UUID = _NO_WORKSPACE
+    weight: float = 1.0
+    lane: int = BULK
 
     @property
     def exhausted(self) -> bool:
@@ -62,38 +67,51 @@ def plan(
     most: int = MAX_SLICE_ROWS,
     others: int = 0,
 ) -> list[Release]:
-    """Slices to release now on one account, round robin over its campaigns in the order given.
+    """Slices to release now on one account: the express lane first, as if there were no other; then bulk.
 
-    Together with what is unclaimed (`others`: of campaigns that are not planned any more) they are at most
-    `ahead_s` of TPS, but a slice for every bind where that is less. A campaign with nothing released gets a
-    window's worth even without room: it would wait for another's end.
+    In a lane each slice goes to the workspace that has least ahead for its weight, and in it to the campaign
+    that has least; the first in the order given where they are even. Together with what is unclaimed
+    (`others`: of campaigns that are not planned any more) they are at most `ahead_s` of TPS, but a slice for
+    every bind where that is less. A campaign with nothing released gets a window's worth even without room:
+    it would wait for another's end.
     """
     size = slice_rows(pace, ahead_s=ahead_s, most=most)
     if not size:
         return []
-    room = (
-        max(int(pace.tps * ahead_s), size * pace.binds) - others - sum(each.unclaimed for each in campaigns)
-    )
-    starved = {each.campaign_id for each in campaigns if not each.unclaimed and not each.exhausted}
+    ahead = max(int(pace.tps * ahead_s), size * pace.binds)
+    window = max(pace.window_size, 1)
+    express = [each for each in campaigns if each.lane == EXPRESS]
+    bulk = [each for each in campaigns if each.lane != EXPRESS]
+    releases = _lane(express, ahead - sum(each.unclaimed for each in express), size, window)
+    taken = sum(each.row_count for each in releases)
+    room = ahead - others - taken - sum(each.unclaimed for each in campaigns)
+    return releases + _lane(bulk, room, size, window)
+
+
+def _lane(campaigns: Sequence[Planned], room: int, size: int, window: int) -> list[Release]:
     positions = {each.campaign_id: (each.next_chunk, each.next_row) for each in campaigns}
+    ahead = {each.campaign_id: each.unclaimed for each in campaigns}
+    share: dict[UUID, float] = {}
+    for each in campaigns:
+        share[each.workspace_id] = share.get(each.workspace_id, 0.0) + each.unclaimed / each.weight
+    starved = {each.campaign_id for each in campaigns if not each.unclaimed and not each.exhausted}
+    waiting = [each for each in campaigns if not each.exhausted]
     releases: list[Release] = []
-    turns = [each for each in campaigns if not each.exhausted]
-    while turns and (room > 0 or starved):
-        following = []
-        for each in turns:
-            if room <= 0 and each.campaign_id not in starved:
-                continue
-            starved.discard(each.campaign_id)
-            chunk_no, row = positions[each.campaign_id]
-            # the last slices of a release are cut to the room left, but not under a window
-            count = min(size, each.chunk_rows[chunk_no] - row, max(room, pace.window_size, 1))
-            releases.append(Release(each.campaign_id, chunk_no, row, count))
-            room -= count
-            row += count
-            if row == each.chunk_rows[chunk_no]:
-                chunk_no, row = chunk_no + 1, 0
-            positions[each.campaign_id] = chunk_no, row
-            if chunk_no < len(each.chunk_rows):
-                following.append(each)
-        turns = following
+    while waiting and (room > 0 or starved):
+        able = waiting if room > 0 else [each for each in waiting if each.campaign_id in starved]
+        each = min(able, key=lambda one: (share[one.workspace_id], ahead[one.campaign_id]))
+        starved.discard(each.campaign_id)
+        chunk_no, row = positions[each.campaign_id]
+        # the last slices of a release are cut to the room left, but not under a window
+        count = min(size, each.chunk_rows[chunk_no] - row, max(room, window))
+        releases.append(Release(each.campaign_id, chunk_no, row, count))
+        room -= count
+        ahead[each.campaign_id] += count
+        share[each.workspace_id] += count / each.weight
+        row += count
+        if row == each.chunk_rows[chunk_no]:
+            chunk_no, row = chunk_no + 1, 0
+        positions[each.campaign_id] = chunk_no, row
+        if chunk_no == len(each.chunk_rows):
+            waiting.remove(each)
     return releases

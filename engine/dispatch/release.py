@@ -26,8 +26,10 @@ async def release(
     pool: Pool,
     releases: Sequence[Release],
     chunk_rows: Mapping[UUID, Sequence[int]],
+    worker_id: int,
 ) -> Released:
-    """Insert the slices of campaigns that are still Sending and at the position of their first release."""
+    """Insert the slices of campaigns that are still Sending and at the position of their first release; this
+    worker claims from them."""
     queries = load("dispatch")
     first: dict[UUID, Position] = {}
     for each in releases:
@@ -48,6 +50,7 @@ async def release(
             [each.chunk_no for each in wanted],
             [each.row_start for each in wanted],
             [each.row_count for each in wanted],
+            worker_id,
         )
         for each in wanted:
             done.positions[each.campaign_id] = _after(each, chunk_rows[each.campaign_id])

@@ -1,18 +1,29 @@
-"""Short retries, inside the claim: parts that wait for their next try, by the time they are due."""
+"""What becomes of a response, and the short retries inside the claim: parts that wait for their next try, by
+the time they are due. What waits longer leaves the claim for a retry slice."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
+from random import uniform
+from typing import Protocol
 
-from engine._fast.columns import ACCEPTED, DOUBT, FAILED, RETRY, THROTTLED, ResultBatch
+from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED, RETRY, THROTTLED, ResultBatch
 from engine.smpp.status import Class
 
-DELAYS_S = (1.0, 2.0, 4.0)  # a temporary error is tried again this often, then it is FAILED
+IN_CLAIM_S = 5.0  # a part that waits longer for its next try goes into a retry slice
+FIRST_DELAY_S = 2.0
+TEMPORARY_TRIES = 3
+QUEUE_FULL_TRIES = 8
 THROTTLE_PAUSE_S = 1.0
+
+FULL_WINDOW = 200  # responses
+FULL_SHARE = 0.2
+FULL_DESTINATIONS = 10
 
 _OUTCOME = {
     Class.OK: ACCEPTED,
@@ -22,25 +33,87 @@ _OUTCOME = {
 }
 
 
-def outcomes(batch: ResultBatch, classify: Callable[[int], Class]) -> array[int]:
+@dataclass(frozen=True, slots=True)
+class Delays:
+    """Seconds until the next try: after the second temporary error, and (one to three times) where the queue
+    is full."""
+
+    temporary_s: float = 30.0
+    queue_full_s: float = 300.0
+
+    def after(self, tries: int) -> float:
+        """After `tries` + 1 temporary errors."""
+        return FIRST_DELAY_S if tries == 0 else self.temporary_s
+
+
+class Judge(Protocol):
+    """What a response means where it came."""
+
+    delays: Delays
+
+    def classify(self, claim: int, status: int) -> Class:
+        """By the map of the claim's channel."""
+
+    def tries(self, claim: int, attempt: int) -> int:
+        """Tries of a part that were used up before this attempt."""
+
+    def crowded(self) -> bool:
+        """Whether full queues are the SMSC's and no longer single subscribers'."""
+
+
+class FullQueues:
+    """The account's last 200 responses: over 20 % "queue full", to 10 destinations at least, is a throttle in
+    disguise; less is single subscribers' full boxes."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._full: deque[tuple[int, int]] = deque()  # position, destination
+
+    def see(self, batch: ResultBatch, judge: Judge) -> None:
+        if any(batch.status):
+            for i, status in enumerate(batch.status):
+                if status > 0 and judge.classify(batch.claim[i], status) is Class.QUEUE_FULL:
+                    self._full.append((self._seen + i, batch.msisdn[i]))
+        self._seen += batch.count
+        while self._full and self._full[0][0] < self._seen - FULL_WINDOW:
+            self._full.popleft()
+
+    @property
+    def crowded(self) -> bool:
+        if len(self._full) <= FULL_SHARE * FULL_WINDOW:
+            return False
+        return len({destination for _, destination in self._full}) >= FULL_DESTINATIONS
+
+
+def outcomes(batch: ResultBatch, judge: Judge) -> array[int]:
     """One outcome code ('b') for each result. An error that more tries may cure is FAILED once they are used
-    up.
+    up; DEFERRED where the next try is so late that a retry slice takes it.
 
     Statuses below zero (no response, connection lost) are DOUBT: nobody knows whether the message goes out.
     """
     outcome = array("b", bytes(batch.count))
     if not any(batch.status):
         return outcome
-    known: dict[int, int] = {0: ACCEPTED}
     for i, status in enumerate(batch.status):
-        code = known.get(status)
-        if code is None:
-            code = DOUBT if status < 0 else _OUTCOME.get(classify(status), RETRY)
-            known[status] = code
-        if code == RETRY and batch.attempt[i] >= len(DELAYS_S):
-            code = FAILED
-        outcome[i] = code
+        if status:
+            outcome[i] = DOUBT if status < 0 else _outcome(batch, i, judge)
     return outcome
+
+
+def _outcome(batch: ResultBatch, i: int, judge: Judge) -> int:
+    claim = batch.claim[i]
+    kind = judge.classify(claim, batch.status[i])
+    known = _OUTCOME.get(kind)
+    if known is not None:
+        return known
+    tries = judge.tries(claim, batch.attempt[i])
+    if kind is Class.QUEUE_FULL:
+        if judge.crowded():
+            return THROTTLED
+        return FAILED if tries + 1 >= QUEUE_FULL_TRIES else DEFERRED
+    if tries + 1 >= TEMPORARY_TRIES:
+        return FAILED
+    return RETRY if judge.delays.after(tries) <= IN_CLAIM_S else DEFERRED
 
 
 @dataclass(slots=True)
@@ -52,9 +125,9 @@ class Retry:
     indices: array[int] = field(default_factory=lambda: array("i"))
 
 
-def collect(batch: ResultBatch, outcome: array[int]) -> Iterator[tuple[float, Retry]]:
-    """(delay in seconds, Retry) for the parts of a batch that go again, one for each claim, attempt and
-    delay.
+def collect(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[tuple[float, Retry]]:
+    """(delay in seconds, Retry) for the parts of a batch that go again in their claim, one for each claim,
+    attempt and delay.
 
     A throttled part keeps its attempt, a retried one gets the next. A late result says nothing here: that
     part was reported as in doubt, and stays with whoever resolves the doubt.
@@ -63,15 +136,32 @@ def collect(batch: ResultBatch, outcome: array[int]) -> Iterator[tuple[float, Re
     for i, code in enumerate(outcome):
         if code not in (RETRY, THROTTLED) or batch.late[i]:
             continue
-        attempt = batch.attempt[i]
+        claim, attempt = batch.claim[i], batch.attempt[i]
         delay_s = THROTTLE_PAUSE_S
         if code == RETRY:
-            delay_s = DELAYS_S[attempt]
+            delay_s = judge.delays.after(judge.tries(claim, attempt))
             attempt += 1
-        group = groups.setdefault((batch.claim[i], attempt, delay_s), Retry(batch.claim[i], attempt))
-        group.indices.append(batch.index[i])
+        groups.setdefault((claim, attempt, delay_s), Retry(claim, attempt)).indices.append(batch.index[i])
     for (_, _, delay_s), group in groups.items():
         yield delay_s, group
+
+
+def defer(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[tuple[float, int, Retry]]:
+    """(delay in seconds, tries used up, Retry) for the parts that go on in a retry slice, with their next
+    attempt."""
+    groups: dict[tuple[int, int, Class], Retry] = {}
+    for i, code in enumerate(outcome):
+        if code != DEFERRED or batch.late[i]:
+            continue
+        claim, attempt = batch.claim[i], batch.attempt[i] + 1
+        kind = judge.classify(claim, batch.status[i])
+        groups.setdefault((claim, attempt, kind), Retry(claim, attempt)).indices.append(batch.index[i])
+    for (claim, attempt, kind), group in groups.items():
+        tries = judge.tries(claim, attempt)
+        delay_s = judge.delays.after(tries - 1)
+        if kind is Class.QUEUE_FULL:
+            delay_s = judge.delays.queue_full_s * uniform(1.0, 3.0)
+        yield delay_s, tries, group
 
 
 class RetryQueue:
@@ -104,3 +194,11 @@ class RetryQueue:
             retry.indices = retry.indices[:most]
         self.parts -= len(retry.indices)
         return retry
+
+    def remove(self, claims: set[int]) -> list[Retry]:
+        """Take out all that waits of these claims."""
+        removed = [retry for _, _, retry in self._heap if retry.claim in claims]
+        self._heap = [entry for entry in self._heap if entry[2].claim not in claims]
+        heapify(self._heap)
+        self.parts -= sum(len(retry.indices) for retry in removed)
+        return removed

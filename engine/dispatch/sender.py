@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from engine import faults
 from engine._fast import pdu
 from engine._fast.columns import EncodedBatch
 from engine.channels.interface import Bind
 from engine.dispatch.campaign import CampaignRun
 from engine.dispatch.claims import Claim
 from engine.dispatch.pacer import Pacer
+from engine.dispatch.planner import EXPRESS
 from engine.dispatch.retry import Retry, RetryQueue
 
 RATE_EVERY_S = 0.05
@@ -46,10 +48,12 @@ class Sender:
         self.queue: deque[Claim] = deque()
         self.unwritten = 0  # PDUs in the queue
         self.stopping = False
+        self.drained = False  # takes no new claims; what it has goes out
         self._shared = shared
         self._on_written = on_written
         self._target = 2 * window_size
         self._written = 0
+        self._more_parts = 0  # written, beyond one a PDU, and not taken of the pacer yet
         self._measured_at = 0.0
         self._per_s = 0.0
 
@@ -57,9 +61,18 @@ class Sender:
     def ready(self) -> bool:
         return self.bind.submits and self.bind.bound and not self.stopping
 
+    @property
+    def takes(self) -> bool:
+        """New claims."""
+        return self.ready and not self.drained
+
     def push(self, claim: Claim) -> None:
-        assert claim.unwritten > 0, "nothing to write"
-        self.queue.append(claim)
+        """An express claim goes before bulk ones, but for one that was begun."""
+        at = len(self.queue)
+        if claim.slice.run.lane == EXPRESS:
+            while at and self.queue[at - 1].slice.run.lane != EXPRESS and not self.queue[at - 1].written:
+                at -= 1
+        self.queue.insert(at, claim)
         self.unwritten += claim.unwritten
 
     @property
@@ -70,7 +83,7 @@ class Sender:
     def wanted(self, now: float, ahead_s: float, most: int) -> int:
         """Rows to claim now, so that the bind does not wait for the commit: what it writes in `ahead_s`, at
         least twice its window, at most `most`. 0 while half of that is there."""
-        if not self.ready:
+        if not self.takes:
             return 0
         self._measure(now)
         self._target = min(max(2 * self.window_size, int(self._per_s * ahead_s)), most)
@@ -93,7 +106,8 @@ class Sender:
             else:
                 break
         if written:
-            shared.pacer.take(written, now)
+            shared.pacer.take(written + self._more_parts, now)
+            self._more_parts = 0
             self._written += written
         return written
 
@@ -115,7 +129,13 @@ class Sender:
     def _write(self, claim: Claim, most: int) -> int:
         stop = min(claim.written + most, claim.stop)
         count = stop - claim.written
-        self.bind.submit(claim.batch, claim.written, stop, claim.info.slice_id, 0, claim.handle)
+        if count:
+            info = claim.info
+            self.bind.submit(
+                claim.outgoing, claim.written, stop, info.message_slice, info.attempt, claim.handle
+            )
+            self._count_parts(claim.outgoing, claim.written, stop)
+            faults.point("after_write")
         claim.written = stop
         self.unwritten -= count
         if stop == claim.stop:
@@ -126,9 +146,18 @@ class Sender:
     def _resend(self, retry: Retry) -> int:
         claim = self._shared.claims[retry.claim]
         indices: array[int] = retry.indices
-        batch = self.encode(lambda first: pdu.take(claim.batch, indices, first))
-        self.bind.submit(batch, 0, batch.count, claim.info.slice_id, retry.attempt, claim.handle, indices)
+        batch = self.encode(lambda first: pdu.take(claim.outgoing, indices, first))
+        self.bind.submit(
+            batch, 0, batch.count, claim.info.message_slice, retry.attempt, claim.handle, indices
+        )
+        self._count_parts(batch, 0, batch.count)
+        faults.point("after_write")
         return batch.count
+
+    def _count_parts(self, batch: EncodedBatch, start: int, stop: int) -> None:
+        """The TPS is in parts: one PDU with a message_payload may stand for several."""
+        if batch.billed is not None:
+            self._more_parts += sum(batch.billed[start:stop]) - (stop - start)
 
     def _measure(self, now: float) -> None:
         passed = now - self._measured_at

@@ -49,10 +49,16 @@ class Worker:
         self._lease_s = settings.lease_s
         self._usable_s = settings.lease_s - settings.lease_margin_s
         self.deadline = sent_at + self._usable_s
+        self._steady_since = sent_at  # renewed without a gap
 
     @property
     def renew_every_s(self) -> float:
         return self._usable_s / 4
+
+    def may_fence(self, now: float) -> bool:
+        """Whether this worker may call others dead. Not soon after it could not renew itself: a database that
+        was away was so for all, and they come back as we do."""
+        return now < self.deadline and now - self._steady_since >= self._lease_s
 
     @classmethod
     async def register(cls, pool: Pool, settings: EngineSettings) -> "Worker":
@@ -84,6 +90,8 @@ class Worker:
         if await self._pool.fetchval(load("dispatch")["renew"], self.worker_id, self.epoch, lease) is None:
             self.lost, self.deadline = True, float("-inf")
             return False
+        if sent_at >= self.deadline:
+            self._steady_since = sent_at
         self.deadline = sent_at + self._usable_s
         return True
 

@@ -7,33 +7,37 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 from operator import eq
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from engine._fast.columns import (
     ACCEPTED,
+    DEFERRED,
     DOUBT,
     FAILED,
     RETRY,
+    THROTTLED,
     ClaimUpdate,
     MatchBatch,
     ReceiptBatch,
     ResultBatch,
 )
 from engine.ledger import error_codes
-from engine.ledger.claims import CampaignKey, ClaimInfo
+from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
+from engine.ledger.intake import Intake
+from engine.ledger.retries import Deferral
 from engine.ledger.rows import CopyStream, both, either, invert, pick, pick_receipts, pick_results
 from engine.ledger.states import ENCODE_CODE, ENCODE_STATUS
 from engine.ledger.tables import encode_doubts, encode_receipts, encode_submissions
 
 MessageKey: TypeAlias = tuple[int, int]  # slice id, row
 
-_STORED = bytes([1, 1, 1]) + bytes(253)  # outcomes that are rows of submissions
+_STORED = bytes([1, 1, 1, 0, 0, 1]) + bytes(250)  # outcomes that are rows of submissions
 _IS_DOUBT = bytes(DOUBT) + b"\1" + bytes(255 - DOUBT)
 _IS_FAILED = bytes(FAILED) + b"\1" + bytes(255 - FAILED)
 _IS_ZERO, _IS_ONE = b"\1" + bytes(255), b"\0\1" + bytes(254)
 # a late answer cannot be tried again in its claim: whatever refused it, it was not accepted
-_LATE_OUTCOME = bytes([ACCEPTED, FAILED, FAILED, FAILED]) + bytes(range(4, 256))
+_LATE_OUTCOME = bytes([ACCEPTED, FAILED, FAILED, FAILED, DOUBT, FAILED]) + bytes(range(6, 256))
 
 
 @dataclass(slots=True)
@@ -53,27 +57,33 @@ class FirstVerdicts:
 
 @dataclass(slots=True)
 class Batch:
-    """One commit's content. `slow` are messages whose states are reckoned in SQL before and after."""
+    """One commit's content. `slow` are messages whose states are reckoned in SQL before and after; those in
+    `untallied` no tally counts: parts of them go, or went, through a retry slice."""
 
     rows: int = 0
     outcomes: int = 0  # of the rows: results and rejections, what a claim waits for
     submissions: CopyStream = field(default_factory=CopyStream)
     late: CopyStream = field(default_factory=CopyStream)
     doubts: CopyStream = field(default_factory=CopyStream)
+    late_doubts: CopyStream = field(default_factory=CopyStream)
+    deferrals: list[Deferral] = field(default_factory=list)
     quiet_receipts: CopyStream = field(default_factory=CopyStream)  # change no state: repeats, not final
     slow_receipts: CopyStream = field(default_factory=CopyStream)
     orphans: CopyStream = field(default_factory=CopyStream)
     first_verdicts: dict[CampaignKey, FirstVerdicts] = field(default_factory=dict)
     slow: set[MessageKey] = field(default_factory=set)
+    untallied: set[MessageKey] = field(default_factory=set)
     slow_campaigns: set[UUID] = field(default_factory=set)
     multi_part: list[tuple["array[int]", "array[int]"]] = field(default_factory=list)
     deltas: dict[CampaignKey, Counter[str]] = field(default_factory=dict)
     errors: Counter[tuple[UUID, str, str]] = field(default_factory=Counter)  # campaign, context, code
+    codes: Counter[tuple[int, str, str]] = field(default_factory=Counter)  # channel, context, code: all seen
     closed: dict[int, tuple[int, UUID]] = field(default_factory=dict)  # claim id -> slice id, campaign
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+    intake: Intake = field(default_factory=Intake)
 
     def __bool__(self) -> bool:
-        return bool(self.rows or self.closed or self.after_commit or self.deltas)
+        return bool(self.rows or self.closed or self.after_commit or self.deltas or self.intake)
 
     def count(self, campaign: CampaignKey, **added: int) -> None:
         counter = self.deltas.get(campaign)
@@ -93,59 +103,101 @@ class Batch:
         outcome: "array[int]",
         updates: Iterable[ClaimUpdate],
         claims: Mapping[int, ClaimInfo],
-        account_id: int,
+        bind: BindKey,
+        worker_id: int,
+        deferrals: Iterable[Deferral] = (),
     ) -> None:
-        """Outcomes of one bind; `claims` has every handle that stands in them."""
+        """Outcomes of one bind; `claims` has every handle that stands in them. `deferrals`: what its DEFERRED
+        parts become."""
+        by = _By(bind, worker_id)
         if 1 in batch.late.tobytes():
             late = batch.late.tobytes()
             self._add_late(
                 pick_results(batch, late), array("b", pick(outcome, late).tobytes().translate(_LATE_OUTCOME)),
-                claims, account_id,
+                claims, by,
             )  # fmt: skip
             on_time = invert(late)
             batch, outcome = pick_results(batch, on_time), pick(outcome, on_time)
         if batch.count:
-            self._add_on_time(batch, outcome, claims, account_id)
+            self._add_on_time(batch, outcome, claims, by)
+        self.deferrals += deferrals
         for update in updates:
             claim = claims[update.claim]
-            self.count(
-                claim.campaign,
-                sent=update.sent + update.undelivered,
-                undelivered=update.undelivered,
-                failed=update.failed,
-                in_doubt=update.in_doubt,
-            )
+            if not claim.origin_slice_id:
+                self.count(
+                    claim.campaign,
+                    sent=update.sent + update.undelivered,
+                    undelivered=update.undelivered,
+                    failed=update.failed,
+                    in_doubt=update.in_doubt,
+                )
             if update.closed:
                 self.close(claim)
 
     def _add_on_time(
-        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo], account_id: int
+        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo], by: "_By"
     ) -> None:
-        codes = outcome.tobytes()
         self.rows += batch.count
         self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
+        untallied = _untallied(batch, claims)
+        if untallied is not None:
+            part, codes = pick_results(batch, untallied), pick(outcome, untallied)
+            self._add_untallied(part, codes, claims, by)
+            tallied = invert(untallied)
+            batch, outcome = pick_results(batch, tallied), pick(outcome, tallied)
+        if not batch.count:
+            return
         if max(batch.parts) > 1:
             self.multi_part.append((batch.slice_id, batch.row))
-        doubts = codes.translate(_IS_DOUBT)
-        if 1 in doubts:
-            doubted = pick_results(batch, doubts)
-            self.doubts.add(encode_doubts(doubted), doubted.count)
+        self._encode_results(batch, outcome, claims, by, self.submissions, self.doubts)
+        if DEFERRED in outcome:
+            for i, code in enumerate(outcome):
+                if code == DEFERRED and batch.parts[i] > 1:
+                    claims[batch.claim[i]].split.add(batch.row[i])
+
+    def _add_untallied(
+        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo], by: "_By"
+    ) -> None:
+        """Outcomes of retry slices, and of other parts of a message that has one there."""
+        keys = set(zip(batch.slice_id, batch.row, strict=True))
+        self.slow |= keys
+        self.untallied |= keys
+        self.slow_campaigns.update(claims[claim].campaign_id for claim in set(batch.claim))
+        self._encode_results(batch, outcome, claims, by, self.late, self.late_doubts)
+
+    @staticmethod
+    def _encode_results(
+        batch: ResultBatch,
+        outcome: "array[int]",
+        claims: Mapping[int, ClaimInfo],
+        by: "_By",
+        submissions: CopyStream,
+        doubts: CopyStream,
+    ) -> None:
+        codes = outcome.tobytes()
+        doubtful = codes.translate(_IS_DOUBT)
+        if 1 in doubtful:
+            doubted = pick_results(batch, doubtful)
+            doubts.add(encode_doubts(doubted, by.bind, by.worker_id), doubted.count)
         stored = codes.translate(_STORED)
         if 0 in stored:
             batch, outcome = pick_results(batch, stored), pick(outcome, stored)
         if batch.count:
-            encoded = encode_submissions(batch, outcome, account_id, _channels(batch, claims))
-            self.submissions.add(encoded, batch.count)
+            channels = _channels(batch, claims)
+            encoded = encode_submissions(batch, outcome, by.bind.account_id, channels, by.worker_id)
+            submissions.add(encoded, batch.count)
 
     def _add_late(
-        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo], account_id: int
+        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo], by: "_By"
     ) -> None:
         """Answers that came after the part was given up: rows, and states reckoned in SQL."""
         self.rows += batch.count
         self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
-        self.late.add(encode_submissions(batch, outcome, account_id, _channels(batch, claims)), batch.count)
+        channels = _channels(batch, claims)
+        encoded = encode_submissions(batch, outcome, by.bind.account_id, channels, by.worker_id)
+        self.late.add(encoded, batch.count)
         self.slow.update(zip(batch.slice_id, batch.row, strict=True))
         self.slow_campaigns.update(claims[claim].campaign_id for claim in set(batch.claim))
 
@@ -162,13 +214,15 @@ class Batch:
         else:
             by_claim = Counter(zip(batch.claim, outcome, strict=True)).items()
         for (handle, code), number in by_claim:
-            name = "throttled" if code not in (ACCEPTED, FAILED, RETRY, DOUBT) else "submissions"
+            name = "throttled" if code == THROTTLED else "submissions"
             added = {} if code == DOUBT else {name: number}
             if code == ACCEPTED:
                 added["parts"] = number
-            elif code == RETRY:
+            elif code in (RETRY, DEFERRED):
                 added["retried"] = number
             self.count(claims[handle].campaign, **added)
+        if any(batch.status):
+            self._count_codes(batch, claims)
         failed = outcome.tobytes().translate(_IS_FAILED)
         if 1 in failed:
             pairs = Counter(zip(compress(batch.claim, failed), compress(batch.status, failed), strict=True))
@@ -176,20 +230,33 @@ class Batch:
                 kept = error_codes.response_code(status)
                 self.errors[claims[handle].campaign_id, "response", kept] += number
 
+    def _count_codes(self, batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> None:
+        """Every status that an SMSC gave, by channel; also those that only held a part up."""
+        for (handle, status), number in Counter(zip(batch.claim, batch.status, strict=True)).items():
+            if status > 0:
+                kept = error_codes.response_code(status)
+                self.codes[claims[handle].channel_id, "response", kept] += number
+
     def add_rejected(
-        self, claim: ClaimInfo, rows: "array[int]", codes: "array[int]", msisdn: "array[int]", now_us: int
+        self,
+        claim: ClaimInfo,
+        rows: "array[int]",
+        codes: "array[int]",
+        msisdn: "array[int]",
+        now_us: int,
+        parts: "array[int] | None" = None,
     ) -> None:
-        """Rows that gave no PDU: FAILED, with a status of our own, as one part."""
+        """Rows that gave no PDU: FAILED, with a status of our own, as one part (of a retry: as that part)."""
         count = len(rows)
         if not count:
             return
         batch = ResultBatch(
             count=count,
-            slice_id=array("q", [claim.slice_id]) * count,
+            slice_id=array("q", [claim.message_slice]) * count,
             row=rows,
-            part=array("h", [1]) * count,
+            part=parts or array("h", [1]) * count,
             parts=array("h", [1]) * count,
-            attempt=array("h", [0]) * count,
+            attempt=array("h", [claim.attempt]) * count,
             msisdn=msisdn,
             status=array("q", [ENCODE_STATUS[code] for code in codes]),
             sent_us=array("q", [now_us]) * count,
@@ -199,8 +266,17 @@ class Batch:
         outcome = array("b", [FAILED]) * count
         self.rows += count
         self.outcomes += count
-        self.submissions.add(encode_submissions(batch, outcome, claim.account_id, claim.channel_id), count)
-        self.count(claim.campaign, failed=count, submissions=count)
+        encoded = encode_submissions(batch, outcome, claim.account_id, claim.channel_id)
+        if claim.origin_slice_id:
+            self.late.add(encoded, count)
+            keys = set(zip(batch.slice_id, batch.row, strict=True))
+            self.slow |= keys
+            self.untallied |= keys
+            self.slow_campaigns.add(claim.campaign_id)
+            self.count(claim.campaign, submissions=count)
+        else:
+            self.submissions.add(encoded, count)
+            self.count(claim.campaign, failed=count, submissions=count)
         for code, number in Counter(codes).items():
             self.errors[claim.campaign_id, "encode", ENCODE_CODE[code]] += number
 
@@ -213,8 +289,11 @@ class Batch:
         campaigns: Mapping[int, CampaignKey],
         account_id: int,
         now_us: int,
+        by_number: int = 0,
     ) -> None:
-        """The receipts whose message was found (`matched.found`); the others are not looked at."""
+        """The receipts whose message was found (`matched.found`); the others are not looked at. `by_number`:
+        see `tables.encode_receipts`."""
+        stamp = _Stamp(account_id, now_us, by_number)
         found = matched.found.tobytes()
         first = both(both(found, matched.first.tobytes()), bytes(map((1).__eq__, matched.parts)))
         quiet = both(found, bytes(map(eq, matched.before, matched.after)))
@@ -226,13 +305,13 @@ class Batch:
                 mine = first
                 if number != len(found):
                     mine = both(first, bytes(map(handle.__eq__, matched.campaign)))
-                self._add_first(receipts, matched, campaigns[handle], account_id, now_us, mine)
+                self._add_first(receipts, matched, campaigns[handle], stamp, mine)
             if 1 in slow and handle in set(compress(matched.campaign, slow)):
                 self.slow_campaigns.add(campaigns[handle].campaign_id)
         if 1 in quiet:
-            self._encode(self.quiet_receipts, receipts, matched, account_id, now_us, quiet)
+            self._encode(self.quiet_receipts, receipts, matched, stamp, quiet)
         if 1 in slow:
-            self._encode(self.slow_receipts, receipts, matched, account_id, now_us, slow)
+            self._encode(self.slow_receipts, receipts, matched, stamp, slow)
             self.slow.update(zip(compress(matched.slice_id, slow), compress(matched.row, slow), strict=True))
         self._count_errors(receipts, matched, campaigns)
 
@@ -241,8 +320,7 @@ class Batch:
         receipts: ReceiptBatch,
         matched: MatchBatch,
         campaign: CampaignKey,
-        account_id: int,
-        now_us: int,
+        stamp: "_Stamp",
         mask: bytes,
     ) -> None:
         if 1 not in mask:
@@ -250,7 +328,7 @@ class Batch:
         group = self.first_verdicts.get(campaign)
         if group is None:
             group = self.first_verdicts[campaign] = FirstVerdicts()
-        self._encode(group.stream, receipts, matched, account_id, now_us, mask)
+        self._encode(group.stream, receipts, matched, stamp, mask)
         group.slices.append(pick(matched.slice_id, mask))
         group.rows.append(pick(matched.row, mask))
         verdicts = pick(matched.after, mask).tobytes()
@@ -259,19 +337,14 @@ class Batch:
 
     @staticmethod
     def _encode(
-        stream: CopyStream,
-        receipts: ReceiptBatch,
-        matched: MatchBatch,
-        account_id: int,
-        now_us: int,
-        mask: bytes,
+        stream: CopyStream, receipts: ReceiptBatch, matched: MatchBatch, stamp: "_Stamp", mask: bytes
     ) -> None:
         if 0 in mask:
             picked = pick_receipts(receipts, mask)
-            encoded = encode_receipts(picked, matched, account_id, now_us, lambda column: pick(column, mask))
+            encoded = encode_receipts(picked, matched, *stamp, lambda column: pick(column, mask))
             stream.add(encoded, picked.count)
         else:
-            encoded = encode_receipts(receipts, matched, account_id, now_us, lambda column: column)
+            encoded = encode_receipts(receipts, matched, *stamp, lambda column: column)
             stream.add(encoded, receipts.count)
 
     def _count_errors(
@@ -285,8 +358,53 @@ class Batch:
         for i in compress(range(len(first)), first):
             start = receipts.error_end[i - 1] if i else 0
             error = bytes(receipts.errors[start : receipts.error_end[i]]).decode("utf-8", "replace")
+            campaign = campaigns[matched.campaign[i]]
             code = error_codes.receipt_code(receipts.stat[i], error)
-            self.errors[campaigns[matched.campaign[i]].campaign_id, "receipt", code] += 1
+            self.errors[campaign.campaign_id, "receipt", code] += 1
+            self.codes[campaign.channel_id, "receipt", code] += 1
+
+
+class _Stamp(NamedTuple):
+    """What all receipts of a batch have in common: see `tables.encode_receipts`."""
+
+    account_id: int
+    received_us: int
+    by_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _By:
+    """Which bind of which worker reports."""
+
+    bind: BindKey
+    worker_id: int
+
+
+def matchable(batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]) -> "array[int]":
+    """The outcomes as the recent ids may know them: not of resent parts. Such a part may have two ids that
+    the operator accepted, and its receipts are counted by SQL."""
+    resent = {claim for claim in set(batch.claim) if claims[claim].resend}
+    if not resent:
+        return outcome
+    return array(
+        "b", [DEFERRED if claim in resent else code for claim, code in zip(batch.claim, outcome, strict=True)]
+    )
+
+
+def _untallied(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> bytes | None:
+    """The mask of results whose messages no tally counts; None where there are none."""
+    handles = set(batch.claim)
+    again = {handle for handle in handles if claims[handle].origin_slice_id}
+    split = {handle for handle in handles - again if claims[handle].split}
+    if not again and not split:
+        return None
+    if again == handles:
+        return b"\1" * batch.count
+    mask = bytes(
+        claim in again or (claim in split and row in claims[claim].split)
+        for claim, row in zip(batch.claim, batch.row, strict=True)
+    )
+    return mask if 1 in mask else None
 
 
 def _channels(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | int":

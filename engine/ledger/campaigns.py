@@ -1,5 +1,6 @@
 """Campaigns on the engine's side: sealed in Pending, moved by commands, counted by summing the statistics."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
@@ -8,15 +9,18 @@ import asyncpg
 import msgspec
 
 from engine.core_api import schema
-from engine.ledger import decisions
+from engine.ledger import decisions, error_codes, reconcile, retries
+from engine.ledger.commit import add_deltas, add_errors
 from engine.ledger.errors import CampaignExists, ManifestMismatch, NotFound, UploadNotReady, WrongState
 from engine.ledger.manifest import Manifest
+from engine.ledger.numbers import numbers
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
-from engine.ledger.states import TRANSITIONS, CampaignState
+from engine.ledger.states import CANCELLED_RETRY, TRANSITIONS, CampaignState
 
 Rate = Callable[[UUID], float]
 
+LANES: tuple[schema.Lane, ...] = ("express", "bulk")  # by campaigns.lane
 _REASONS = {"pause": "paused by an operator", "cancel": "cancelled by an operator", "return": "returned"}
 
 
@@ -64,6 +68,8 @@ async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Cam
         sender_revision_id=spec.sender_revision_id,
         channel_id=channel["channel_id"],
         channel=channel["name"],
+        options=spec.options,
+        in_doubt=spec.in_doubt,
     )
     await connection.execute(queries["seal"], manifest.hash(), spec.campaign_id, manifest.body())
     stored = await connection.fetchval(
@@ -78,9 +84,12 @@ async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Cam
         spec.upload_id,
         manifest.hash(),
         upload["accepted"],
+        msgspec.json.encode(spec.options).decode(),
+        spec.in_doubt,
     )
     if stored is None:
         raise CampaignExists(f"campaign {spec.campaign_id} exists and was not returned")
+    await connection.execute(queries["lane"], spec.campaign_id, LANES.index(spec.lane))
     return await _one(connection, spec.campaign_id, no_rate)
 
 
@@ -145,6 +154,8 @@ def manifest_of(row: asyncpg.Record) -> Manifest:
         sender_revision_id=row["sender_revision_id"],
         channel_id=row["channel_id"],
         channel=row["channel"],
+        options=msgspec.json.decode(row["options"], type=schema.MessageOptions),
+        in_doubt=row["in_doubt"],
     )
 
 
@@ -213,6 +224,9 @@ def _campaign(row: asyncpg.Record, rate: Rate) -> schema.Campaign:
         sender=row["sender"],
         text=row["text"],
         upload_id=row["upload_id"],
+        options=msgspec.json.decode(row["options"], type=schema.MessageOptions),
+        in_doubt=row["doubt_policy"],
+        lane=LANES[row["lane"]],
         manifest_hash=row["manifest_hash"].hex(),
         state=row["state"],
         reason=row["reason"],
@@ -227,11 +241,6 @@ def _campaign(row: asyncpg.Record, rate: Rate) -> schema.Campaign:
     )
 
 
-async def set_reason(connection: Connection, campaign_id: UUID, reason: str) -> None:
-    """What a campaign waits for, beside its state ("waiting for a bind"); empty when it waits for nothing."""
-    await connection.execute(load("campaigns")["reason"], campaign_id, reason)
-
-
 async def fail(connection: Connection, campaign_id: UUID, reason: str) -> bool:
     """A workflow error that resume cannot cure; never because of message errors. False where already
     ended."""
@@ -239,14 +248,16 @@ async def fail(connection: Connection, campaign_id: UUID, reason: str) -> bool:
 
 
 async def finish_if_done(connection: Connection, campaign_id: UUID) -> bool:
-    """Sending -> Done where every chunk is planned, every slice claimed and every claim closed."""
+    """Sending -> Done where every chunk is planned, every slice claimed (retry slices too) and every claim
+    closed."""
     return await connection.fetchval(load("campaigns")["finish"], campaign_id) is not None
 
 
 async def count_cancelled(connection: Connection, campaign_id: UUID, worker_id: int) -> int:
-    """Close the open slices of a Cancelled campaign and count its never claimed rows as cancelled.
+    """Close the open slices of a campaign that was Cancelled, or Failed or Expired, and count its never
+    claimed rows as cancelled. Parts that wait for a further try get none: they are FAILED.
 
-    Tops up: call it again after a claim gave rows back. Returns how many were added, in the caller's
+    Tops up: call it again after a claim gave rows back. Returns how many rows were added, in the caller's
     transaction.
     """
     assert connection.is_in_transaction()
@@ -254,4 +265,45 @@ async def count_cancelled(connection: Connection, campaign_id: UUID, worker_id: 
     if await connection.fetchval(queries["lock_cancelled"], campaign_id) is None:
         return 0
     await connection.execute(queries["cancel_slices"], campaign_id)
+    await _end_retries(connection, campaign_id, worker_id)
     return int(await connection.fetchval(queries["count_cancelled"], campaign_id, worker_id) or 0)
+
+
+async def _end_retries(connection: Connection, campaign_id: UUID, worker_id: int) -> None:
+    queries = load("retries")
+    slices = await connection.fetch(queries["never_again"], campaign_id)
+    if not slices:
+        return
+    await reconcile.lock(connection, (), [campaign_id])
+    pairs = []
+    for row in slices:
+        start = row["claimed_to"]
+        left = retries.unpack("i", row["explicit_rows"])[start:].tolist()
+        wanted = retries.unpack("h", row["explicit_parts"])[start:].tolist()
+        pairs.append((row["origin_slice_id"], left, wanted, row["attempt"], row["resend"]))
+    keys = {(slice_id, row) for slice_id, rows, *_ in pairs for row in rows}
+    before = await reconcile.states(connection, keys)
+    failed = 0
+    for slice_id, rows, parts, attempt, resend in pairs:
+        given_up = await connection.fetch(
+            queries["cancel_pairs"], slice_id, rows, parts, attempt, CANCELLED_RETRY
+        )
+        failed += len(given_up)
+        if resend:
+            await connection.execute(queries["undecide"], slice_id, rows)
+            continue
+        whole = [row for row, part in zip(rows, parts, strict=True) if part == 0]  # never sent at all
+        found = await numbers(connection, slice_id, whole)
+        given = list(found.values())
+        given_up = await connection.fetch(
+            queries["cancel_whole"], slice_id, list(found), given, attempt, CANCELLED_RETRY
+        )
+        failed += len(given_up)
+    after = await reconcile.states(connection, keys)
+    named = await reconcile.campaign_keys(connection, [campaign_id])
+    delta = reconcile.changes(before, after).get(campaign_id, Counter())
+    delta["submissions"] += failed
+    await add_deltas(connection, worker_id, {named[campaign_id]: delta})
+    if failed:
+        code = error_codes.response_code(CANCELLED_RETRY)
+        await add_errors(connection, worker_id, Counter({(campaign_id, "response", code): failed}))

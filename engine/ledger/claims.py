@@ -1,6 +1,6 @@
 """What the writer must know of a claim and of a bind to book a batch of outcomes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
@@ -32,6 +32,16 @@ class ClaimInfo:
     sender: str
     campaign_handle: int
     account_id: int
+    origin_slice_id: int = 0  # of a retry slice: its rows are rows of that one, and so are their outcomes
+    attempt: int = 0  # of its rows' first try
+    resend: bool = False  # an earlier attempt of its rows is in doubt
+    split: set[int] = field(default_factory=set, compare=False)
+    """Rows of which a part went on into a retry slice while others are out: SQL reckons what they come to."""
+
+    @property
+    def message_slice(self) -> int:
+        """The slice that its outcomes, doubts and receipts carry."""
+        return self.origin_slice_id or self.slice_id
 
     @property
     def campaign(self) -> CampaignKey:

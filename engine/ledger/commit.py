@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
-from engine.ledger import reconcile, tables
+from engine.ledger import fold, intake, reconcile, retries, tables
 from engine.ledger.batch import Batch, MessageKey
 from engine.ledger.claims import CampaignKey
 from engine.ledger.pool import Connection
@@ -47,10 +47,16 @@ async def commit(
                 raise LookupError(f"no worker {worker_id}")
             assert last == number, "batches are committed in order"
             return await _still_early(connection, early | batch.slow)
-        write = _write_carefully if careful or fenced else _write
-        deltas, early = await write(connection, batch, early)
+        if careful or fenced:
+            deltas, early = await _write_carefully(connection, batch, early, fenced=fenced)
+        else:
+            deltas, early = await _write(connection, batch, early)
+        if batch.deferrals and not fenced:
+            await retries.write(connection, retries.gather(batch.deferrals, datetime.now(UTC)))
         await add_deltas(connection, worker_id, deltas)
         await add_errors(connection, worker_id, batch.errors)
+        await _add_codes(connection, worker_id, batch.codes)
+        await intake.write(connection, worker_id, batch.intake)
         await _close(connection, batch)
     return early
 
@@ -73,7 +79,10 @@ async def _write(
     reckoned.extend(batch.slow_receipts)
     reckoned.extend(batch.quiet_receipts)
     for campaign, group in batch.first_verdicts.items():
-        if campaign.campaign_id in settled:
+        # a message whose retry's outcome is in this batch too is not counted as sent yet
+        if campaign.campaign_id in settled or (
+            batch.untallied and not batch.untallied.isdisjoint(group.keys())
+        ):
             slow |= set(group.keys())
             reckoned.extend(group.stream)
         else:
@@ -82,18 +91,20 @@ async def _write(
             counted["delivered"] += group.delivered
             counted["undelivered"] += group.undelivered
     await _copy(connection, "receipts", tables.RECEIPTS, fast)
-    before = await reconcile.states(connection, slow, early)
+    before = await reconcile.states(connection, slow, early - batch.untallied)
     await _copy(connection, "submissions", tables.SUBMISSIONS, batch.late)
+    await _copy(connection, "doubts", tables.DOUBTS, batch.late_doubts)
     await _copy(connection, "receipts", tables.RECEIPTS, reckoned)
     await _copy(connection, "orphan_receipts", tables.ORPHANS, batch.orphans)
     after = await reconcile.states(connection, slow)
+    await fold.changed(connection, before)
     await _merge(connection, deltas, reconcile.changes(before, after))
     known = {key for key, (_, state) in after.items() if state is MessageState.OPEN}
     return deltas, (early - after.keys()) | known
 
 
 async def _write_carefully(
-    connection: Connection, batch: Batch, early: set[MessageKey]
+    connection: Connection, batch: Batch, early: set[MessageKey], *, fenced: bool
 ) -> tuple[dict[CampaignKey, Counter[str]], set[MessageKey]]:
     queries = load("commit")
     deltas = {
@@ -106,6 +117,9 @@ async def _write_carefully(
     await _copy(connection, "staged_submissions", tables.SUBMISSIONS, batch.submissions)
     await _copy(connection, "staged_submissions", tables.SUBMISSIONS, batch.late)
     await _copy(connection, "staged_doubts", tables.DOUBTS, batch.doubts)
+    await _copy(connection, "staged_doubts", tables.DOUBTS, batch.late_doubts)
+    if fenced:
+        await connection.execute(queries["refuse_deferred"])
     keys = {(row["slice_id"], row["row_no"]) for row in await connection.fetch(queries["staged_keys"])}
     keys |= batch.slow
     for group in batch.first_verdicts.values():
@@ -120,6 +134,7 @@ async def _write_carefully(
         await _copy(connection, "receipts", tables.RECEIPTS, stream)
     await _copy(connection, "orphan_receipts", tables.ORPHANS, batch.orphans)
     after = await reconcile.states(connection, keys)
+    await fold.changed(connection, before)
     await _merge(connection, deltas, reconcile.changes(before, after))
     return deltas, await _still_early(connection, early | batch.slow)
 
@@ -198,6 +213,23 @@ async def add_deltas(
         [campaign.channel_id for campaign in changed],
         [campaign.sender for campaign in changed],
         *([counted[name] for counted in changed.values()] for name in _COUNTERS),
+    )
+
+
+async def _add_codes(connection: Connection, worker_id: int, codes: Counter[tuple[int, str, str]]) -> None:
+    if not codes:
+        return
+    keys = sorted(codes)
+    now = datetime.now(UTC)
+    await connection.execute(
+        load("error_map")["count"],
+        worker_id,
+        now.date(),
+        now,
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+        [codes[key] for key in keys],
     )
 
 

@@ -20,7 +20,22 @@ STATS: dict[int, tuple[str, str]] = {
 _ENCODE = {
     "too_long": ("too long", "The text needs more parts than allowed; it was not sent"),
     "empty": ("empty", "The text is empty for this recipient; it was not sent"),
+    "bad_characters": (
+        "bad characters",
+        "The text has characters outside the channel's alphabets, which the campaign rejects; not sent",
+    ),
+    "changed": (
+        "changed",
+        "The channel's settings split the text otherwise than at the first try; not sent again",
+    ),
     "bad_number": ("bad number", "The recipient's number cannot be written as an address; it was not sent"),
+}
+_OURS = {
+    -21: "counted as sent",
+    -22: "counted as not sent",
+    -23: "cancelled before its next try",
+    -24: "not sent before a stop",
+    -25: "found by its receipt",
 }
 
 
@@ -44,7 +59,7 @@ def named(context: ErrorContext, code: str) -> tuple[str, str]:
         stat = code.split(" ", 1)[0]
         return code, next((meaning for name, meaning in STATS.values() if name == stat), "")
     if not code.startswith("0x"):
-        return code, ""
+        return _OURS.get(int(code), code) if code.lstrip("-").isdigit() else code, ""
     status = int(code, 16)
     return smpp_status.name(status), smpp_status.meaning(status)
 
@@ -52,4 +67,6 @@ def named(context: ErrorContext, code: str) -> tuple[str, str]:
 def status_name(status: int) -> str:
     """What a failed row's status is called: the command_status's name, or why it gave no PDU."""
     code = next((name for code, name in ENCODE_CODE.items() if ENCODE_STATUS[code] == status), None)
-    return _ENCODE[code][0] if code else smpp_status.name(status) if status >= 0 else str(status)
+    if code:
+        return _ENCODE[code][0]
+    return smpp_status.name(status) if status >= 0 else _OURS.get(status, str(status))

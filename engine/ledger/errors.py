@@ -14,6 +14,27 @@ class NotFound(LedgerError):
     status = 404
 
 
+class Unfit(LedgerError):
+    """What is asked contradicts itself."""
+
+    problem = "invalid"
+    status = 422
+
+
+class Changed(LedgerError):
+    """Somebody changed it since it was read: look again, then decide."""
+
+    problem = "changed"
+    status = 409
+
+
+class Duplicate(LedgerError):
+    """The name is taken."""
+
+    problem = "duplicate"
+    status = 409
+
+
 class DecisionReused(LedgerError):
     """The decision id was used for another command or body: the caller's fault."""
 
@@ -47,6 +68,20 @@ class UploadNotReady(LedgerError):
     status = 409
 
 
+class BadErrorCode(LedgerError):
+    """A code or class that no channel's error map can hold; the message names the line of a table."""
+
+    problem = "bad-error-code"
+    status = 422
+
+
+class DoubtGone(LedgerError):
+    """The group of doubts has nothing left to decide, or never was."""
+
+    problem = "doubt-gone"
+    status = 404
+
+
 class BadCursor(LedgerError):
     problem = "bad-cursor"
     status = 400
@@ -76,3 +111,26 @@ class WrongKey(LedgerError):
     """A secret was encrypted with another key file."""
 
     problem = "wrong-key"
+
+
+class SchemaMismatch(LedgerError):
+    """The database has another schema than this release works with."""
+
+    problem = "schema-mismatch"
+    status = 503
+
+
+class NumberInUse(LedgerError):
+    """A campaign or test message that may still send, or a file that waits for one, holds the number."""
+
+    problem = "number-in-use"
+    status = 409
+    retry = True
+
+
+class VerifyBusy(LedgerError):
+    """Another verification of the same ledger is running."""
+
+    problem = "verify-busy"
+    status = 409
+    retry = True

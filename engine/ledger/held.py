@@ -1,90 +1,69 @@
 """Receipts whose message is not known yet: many come before the response that gives their id."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from time import time_ns
 
-from engine._fast import recent as fast_recent
-from engine._fast.columns import KIND_INTERMEDIATE, KIND_RECEIPT, MatchBatch, ReceiptBatch
-from engine.ledger.batch import Batch
-from engine.ledger.claims import CampaignKey
-from engine.ledger.rows import both, invert, pick_receipts
-from engine.ledger.tables import encode_orphans
+from engine._fast.columns import KIND_INTERMEDIATE, KIND_MO, KIND_RECEIPT, MatchBatch, ReceiptBatch
+from engine.ledger.intake import Answer
+from engine.ledger.rows import both, invert
 
 MOST = 50_000  # above, the oldest become orphans at once
 
 _IS_RECEIPT = bytes(kind in (KIND_RECEIPT, KIND_INTERMEDIATE) for kind in range(256))
+_IS_MESSAGE = bytes(kind == KIND_MO for kind in range(256))
 
 
 @dataclass(slots=True)
-class _Held:
+class Held:
+    """Unmatched receipts of one batch; `answer` None: they came out of the journal."""
+
     receipts: ReceiptBatch
     account_id: int
     received_us: int
+    since: float  # monotonic
     deadline: float
-    acknowledge: Callable[[], None]
+    answer: Answer | None
 
 
 class HeldReceipts:
     """`hold_s`: how long a receipt waits for its response before it is written as an orphan."""
 
     def __init__(self, hold_s: float) -> None:
-        self._hold_s = hold_s
-        self._held: list[_Held] = []
+        self.hold_s = hold_s
+        self._held: list[Held] = []
         self.count = 0
 
     def deadlines(self) -> Iterator[float]:
         if self._held:
             yield self._held[0].deadline
 
-    def add(
-        self,
-        receipts: ReceiptBatch,
-        matched: MatchBatch,
-        account_id: int,
-        acknowledge: Callable[[], None],
-        batch: Batch,
-        now: float,
-    ) -> int:
-        """Keep those of a batch that matched nothing; without any it is acknowledged with `batch`.
+    @property
+    def since(self) -> float:
+        """When the oldest came, monotonic; infinite without any."""
+        return self._held[0].since if self._held else float("inf")
 
-        Returns how many are no receipts at all.
-        """
-        are = receipts.kind.tobytes().translate(_IS_RECEIPT)
-        missing = both(are, invert(matched.found.tobytes()))
-        if 1 in missing:
-            kept = pick_receipts(receipts, missing)
-            self._held.append(_Held(kept, account_id, time_ns() // 1000, now + self._hold_s, acknowledge))
-            self.count += kept.count
-        else:
-            batch.after_commit.append(acknowledge)
-        return both(invert(are), invert(matched.found.tobytes())).count(1)
+    def add(self, held: Held) -> None:
+        self._held.append(held)
+        self.count += held.receipts.count
 
-    def place(
-        self,
-        recent: fast_recent.RecentIds,
-        batch: Batch,
-        campaigns: Mapping[int, CampaignKey],
-        now: float,
-        *,
-        last: bool,
-    ) -> None:
-        """Put what matches by now, and what waited long enough (`last`: all), into `batch`."""
-        waiting: list[_Held] = []
-        for held in self._held:
-            matched = recent.match(held.receipts, held.account_id)
-            found = matched.found.tobytes()
-            if 1 in found:
-                batch.add_receipts(held.receipts, matched, campaigns, held.account_id, held.received_us)
-                self.count -= found.count(1)
-                held.receipts = pick_receipts(held.receipts, invert(found))
-            if held.receipts.count and not last and held.deadline > now and self.count <= MOST:
-                waiting.append(held)
-                continue
-            if held.receipts.count:
-                encoded = encode_orphans(held.receipts, held.account_id, held.received_us)
-                batch.orphans.add(encoded, held.receipts.count)
-                batch.rows += held.receipts.count
-                self.count -= held.receipts.count
-            batch.after_commit.append(held.acknowledge)
-        self._held = waiting
+    def take(self) -> list[Held]:
+        """All of them, no longer held. Those that must go on waiting are given back by `add`."""
+        taken, self._held, self.count = self._held, [], 0
+        return taken
+
+
+def may_be_receipt(receipts: ReceiptBatch, matched: MatchBatch) -> bytes:
+    """Mask: receipts that matched nothing, and messages that read like one (they have an id)."""
+    kinds = receipts.kind.tobytes()
+    receipt = kinds.translate(_IS_RECEIPT)
+    if KIND_MO in kinds:
+        has_id = bytes(map(int.__ne__, receipts.id_end, [0, *receipts.id_end]))
+        receipt = bytes(
+            a | b & c for a, b, c in zip(receipt, kinds.translate(_IS_MESSAGE), has_id, strict=True)
+        )
+    return both(receipt, invert(matched.found.tobytes()))
+
+
+def is_receipt(receipts: ReceiptBatch) -> bytes:
+    """Mask: receipts and intermediate notifications, by their flag."""
+    return receipts.kind.tobytes().translate(_IS_RECEIPT)

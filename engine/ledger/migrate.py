@@ -10,7 +10,9 @@ from typing import Any
 import asyncpg
 import structlog
 
-from engine.ledger.errors import MigrationChanged, SchemaTooNew
+from engine import faults
+from engine.ledger.errors import MigrationChanged, SchemaMismatch, SchemaTooNew
+from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
 
 log = structlog.get_logger(__name__)
@@ -31,14 +33,14 @@ class Migration:
 
 
 def migrations() -> list[Migration]:
-    """All migrations of this release, in order. Raises ValueError where a number is missing or double."""
+    """All migrations of this release, in order. Raises ValueError where a number is there twice."""
     found = []
     for file in (resources.files("engine.ledger") / "migrations").iterdir():
         if match := _FILE.fullmatch(file.name):
             found.append(Migration(int(match[1]), match[2], file.read_text("utf-8")))
     found.sort(key=lambda migration: migration.version)
-    if [migration.version for migration in found] != list(range(1, len(found) + 1)):
-        raise ValueError("migrations are not numbered 1, 2, 3, ...")
+    if len({migration.version for migration in found}) != len(found):
+        raise ValueError("two migrations have the same number")
     return found
 
 
@@ -47,7 +49,7 @@ def latest() -> int:
     return migrations()[-1].version
 
 
-async def schema_version(connection: "asyncpg.Connection[Any]") -> int:
+async def schema_version(connection: Connection) -> int:
     """The schema version of a database; 0 for an empty one."""
     queries = load("migrate")
     if not await connection.fetchval(queries["has_versions"]):
@@ -66,6 +68,17 @@ async def migrate(dsn: str, *, target: int | None = None) -> int:
         return await _apply(connection, migrations(), target)
     finally:
         await connection.close()
+
+
+async def check(pool: Pool) -> None:
+    """Raises SchemaMismatch where the database has not this release's schema; changes nothing."""
+    async with pool.acquire() as connection:
+        version = await schema_version(connection)
+    if version != latest():
+        raise SchemaMismatch(
+            f"the database has schema {version}, this release {latest()}: "
+            + ("start the newer release" if version > latest() else "start its engine once, it migrates")
+        )
 
 
 async def _apply(connection: "asyncpg.Connection[Any]", known: list[Migration], target: int | None) -> int:
@@ -88,5 +101,6 @@ async def _apply(connection: "asyncpg.Connection[Any]", known: list[Migration], 
                     queries["record"], migration.version, migration.name, migration.digest
                 )
             log.info("migrated", version=migration.version, name=migration.name)
-            newest = migration.version
+            newest = max(newest, migration.version)
+            faults.point("during_migration")
     return newest

@@ -1,7 +1,7 @@
-"""Slice ids, and the partitions of `submissions` they fall into.
+"""Slice ids, and the partitions of `submissions` and `receipts` they fall into.
 
-A slice id is `day << 40 | partition << 28 | number` (day: days since 2020-01-01, UTC). The hot partition
-has only its key; a closed one gets its (account, smsc id) and msisdn indexes in bulk.
+A slice id is `day << 40 | partition << 28 | number` (day: days since 2020-01-01, UTC). The hot partition of
+submissions has only its key; a closed one gets its (account, smsc id) and msisdn indexes in bulk.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 import asyncpg
 import structlog
 
+from engine import faults
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
 
@@ -29,6 +30,11 @@ def today() -> int:
 
 def slice_id(day: int, partition_no: int, number: int) -> int:
     return day << 40 | partition_no << 28 | number
+
+
+def bounds(day: int, partition_no: int) -> tuple[int, int]:
+    """The first slice id of a partition, and the first after it."""
+    return slice_id(day, partition_no, 0), slice_id(day, partition_no + 1, 0)
 
 
 def day_of(slice_id: int) -> int:
@@ -73,16 +79,27 @@ async def _rotate(connection: Connection, day: int, rotate_rows: int) -> asyncpg
         return hot
     partition_no = 0 if hot is None else hot["partition_no"] + 1
     assert partition_no < _PARTITIONS, "out of partitions for one day"
-    name = f"submissions_{day}_{partition_no}"
-    bounds = (slice_id(day, partition_no, 0), slice_id(day, partition_no + 1, 0))
-    # identifiers and bounds are integers made above: nothing of a caller gets into the statement
-    for statement in ("create", "check", "attach", "uncheck"):
-        await connection.execute(queries[statement].format(name=name, low=bounds[0], high=bounds[1]))
-    await connection.execute(queries["insert"], day, partition_no, name)
+    name, receipts = (f"{parent}_{day}_{partition_no}" for parent in ("submissions", "receipts"))
+    low, high = bounds(day, partition_no)
+    for parent, partition in (("submissions", name), ("receipts", receipts)):
+        # identifiers and bounds are integers made above: nothing of a caller gets into the statement
+        await connection.execute(queries["create"].format(parent=parent, name=partition))
+        faults.point("during_rotation")
+        await attach(connection, parent=parent, name=partition, low=low, high=high)
+    await connection.execute(queries["insert"], day, partition_no, name, receipts)
     log.info("partition attached", name=name)
     fresh = await connection.fetchrow(queries["hot"], day)
     assert fresh is not None
     return fresh
+
+
+async def attach(connection: Connection, *, parent: str, name: str, low: int, high: int) -> None:
+    """Make a table a partition, in the caller's transaction, without a scan at the end."""
+    queries = load("partitions")
+    for statement in ("check", "attach", "uncheck"):
+        await connection.execute(
+            queries[statement].format(parent=parent, name=name, low=low, high=high), timeout=600
+        )
 
 
 async def index_closed(pool: Pool) -> list[str]:

@@ -1,5 +1,6 @@
 """The ledger's connection pool."""
 
+from secrets import token_hex
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -21,7 +22,8 @@ AWAY = (
 
 
 async def open_pool(dsn: str, *, min_size: int = 2, max_size: int = 10) -> Pool:
-    """A pool for one engine process. The writer keeps one connection of it."""
+    """A pool for one engine process. The writer keeps one connection of it. Its connections have a name of
+    their own: whoever fences this process ends them (`queries/dispatch.sql`, cut_off)."""
     return await asyncpg.create_pool(
         dsn,
         min_size=min_size,
@@ -29,5 +31,9 @@ async def open_pool(dsn: str, *, min_size: int = 2, max_size: int = 10) -> Pool:
         command_timeout=60,
         max_inactive_connection_lifetime=300,
         # JIT costs more than it saves on short set-based statements
-        server_settings={"application_name": "heliograph-engine", "timezone": "UTC", "jit": "off"},
+        server_settings={
+            "application_name": f"heliograph-engine-{token_hex(6)}",
+            "timezone": "UTC",
+            "jit": "off",
+        },
     )

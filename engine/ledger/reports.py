@@ -120,13 +120,13 @@ async def recipients(
 async def _window(
     connection: Connection, campaign: asyncpg.Record, part: asyncpg.Record, start: int, end: int
 ) -> list[schema.Recipient]:
-    """Rows [start, end) of a slice."""
-    known = {
-        row["row_no"]: row
-        for row in await connection.fetch(
-            load("reports")["messages"], part["slice_id"], start, end, campaign["settled"]
-        )
-    }
+    """Rows [start, end) of a slice, as they were folded, or as they are."""
+    queries, rows = load("reports"), (part["slice_id"], start, end)
+    if campaign["settled"] and part["folded"]:
+        found = await connection.fetch(queries["messages_done"], *rows)
+    else:
+        found = await connection.fetch(queries["messages"], *rows, campaign["settled"])
+    known = {row["row_no"]: row for row in found}
     numbers = await _numbers(connection, campaign, part, start, end, known)
     return [
         _recipient(part["slice_id"], row, known.get(row), number, campaign, row >= part["claimed_to"])
@@ -141,13 +141,13 @@ async def _numbers(
     start: int,
     end: int,
     known: dict[int, Any],
-) -> Iterator[int]:
-    """The recipients' numbers; from the chunk only where a row has no submission."""
+) -> Iterator[int | None]:
+    """The recipients' numbers; from the chunk only where a row has no submission. None: erased, or gone."""
     if all(row in known and known[row]["msisdn"] is not None for row in range(start, end)):
         return iter([known[row]["msisdn"] for row in range(start, end)])
     data = await connection.fetchval(load("reports")["chunk"], campaign["upload_id"], part["chunk_no"])
     if data is None:
-        raise NotFound(f"chunk {part['chunk_no']} of upload {campaign['upload_id']} is gone")
+        return iter([known[row]["msisdn"] if row in known else None for row in range(start, end)])
     with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
         table = stream.read_all()
     first = part["row_start"] + start
@@ -158,7 +158,7 @@ def _recipient(
     slice_id: int,
     row: int,
     message: asyncpg.Record | None,
-    number: int,
+    number: int | None,
     campaign: asyncpg.Record,
     unclaimed: bool,
 ) -> schema.Recipient:
@@ -168,7 +168,7 @@ def _recipient(
         shown = CANCELLED
     return schema.Recipient(
         message_id=message_id(slice_id, row),
-        msisdn=str(number),
+        msisdn=str(number or ""),
         state=shown,
         parts=message["parts"] if message else 0,
         attempts=message["attempts"] if message else 0,

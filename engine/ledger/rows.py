@@ -2,6 +2,7 @@
 
 from array import array
 from itertools import compress
+from typing import Any
 
 from engine._fast.columns import ReceiptBatch, ResultBatch
 
@@ -53,23 +54,37 @@ def pick_text(data: bytes | bytearray, end: "array[int]", mask: bytes) -> "tuple
     return picked, ends
 
 
+_RECEIPT_NUMBERS = ("sequence", "command", "kind", "msisdn", "verdict", "stat", "done_s", "submit_s")
+_RECEIPT_TEXTS = (
+    ("ids", "id_end"), ("errors", "error_end"), ("done_raw", "done_raw_end"), ("network", "network_end"),
+    ("sender", "sender_end"), ("pdu", "pdu_end"),
+)  # fmt: skip
+_MISSING = {"msisdn": -1, "stat": 255, "done_s": -1, "submit_s": -1}
+
+
+def completed(batch: ReceiptBatch) -> ReceiptBatch:
+    """The batch with every column: one that an older journal or a caller left out says nothing."""
+    for name in _RECEIPT_NUMBERS:
+        column = getattr(batch, name)
+        if len(column) != batch.count:
+            assert not column, "a column is whole or empty"
+            column.extend([_MISSING.get(name, 0)] * batch.count)
+    for _, end in _RECEIPT_TEXTS:
+        column = getattr(batch, end)
+        if len(column) != batch.count:
+            assert not column, "a column is whole or empty"
+            column.extend([0] * batch.count)
+    return batch
+
+
 def pick_receipts(batch: ReceiptBatch, mask: bytes) -> ReceiptBatch:
-    ids, id_end = pick_text(batch.ids, batch.id_end, mask)
-    errors, error_end = pick_text(batch.errors, batch.error_end, mask)
-    return ReceiptBatch(
-        count=len(id_end),
-        sequence=pick(batch.sequence, mask),
-        command=pick(batch.command, mask),
-        kind=pick(batch.kind, mask),
-        ids=ids,
-        id_end=id_end,
-        msisdn=pick(batch.msisdn, mask),
-        verdict=pick(batch.verdict, mask),
-        stat=pick(batch.stat, mask),
-        errors=errors,
-        error_end=error_end,
-        done_s=pick(batch.done_s, mask),
-    )
+    picked: dict[str, Any] = {name: pick(getattr(batch, name), mask) for name in _RECEIPT_NUMBERS}
+    for data, end in _RECEIPT_TEXTS:
+        if getattr(batch, data):
+            picked[data], picked[end] = pick_text(getattr(batch, data), getattr(batch, end), mask)
+        else:
+            picked[end] = array("i", bytes(4 * len(picked["kind"])))
+    return ReceiptBatch(count=len(picked["kind"]), **picked)
 
 
 def pick_results(batch: ResultBatch, mask: bytes) -> ResultBatch:

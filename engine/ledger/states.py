@@ -14,6 +14,7 @@ class Outcome(IntEnum):
     RETRY = 2
     THROTTLED = 3
     DOUBT = 4
+    DEFERRED = 5  # a RETRY whose next try is a retry slice's
 
 
 class Verdict(IntEnum):
@@ -57,8 +58,15 @@ SHOWN: dict[MessageState, str] = {
 CANCELLED = "CANCELLED"  # rows of a cancelled campaign that were never claimed
 
 # `submissions.status` of rows that gave no PDU (EncodedBatch.rejected); never a command_status
-ENCODE_STATUS = {1: -11, 2: -12, 3: -13}
-ENCODE_CODE = {1: "too_long", 2: "empty", 3: "bad_number"}
+ENCODE_STATUS = {1: -11, 2: -12, 3: -13, 4: -15, 5: -14}
+ENCODE_CODE = {1: "too_long", 2: "empty", 3: "bad_number", 4: "bad_characters", 5: "changed"}
+
+# `submissions.status` of outcomes that no SMSC gave
+DECREED_SENT = -21  # in doubt, and an operator decided that it was sent
+DECREED_NOT_SENT = -22
+CANCELLED_RETRY = -23  # the campaign ended before its next try
+FOUND_BY_RECEIPT = -25  # in doubt, and a receipt came that fits no other message
+NOT_SENT = -24  # claimed and not sent when the engine stopped: a retry slice has it
 
 
 class CampaignState(StrEnum):
@@ -71,6 +79,9 @@ class CampaignState(StrEnum):
     EXPIRED = "Expired"
     RETURNED = "Returned"
 
+
+# what was never claimed of a campaign in these counts as cancelled
+ENDED_EARLY = frozenset({CampaignState.CANCELLED, CampaignState.FAILED, CampaignState.EXPIRED})
 
 # command -> (states it may come from, state it leads to)
 TRANSITIONS: dict[str, tuple[frozenset[CampaignState], CampaignState]] = {

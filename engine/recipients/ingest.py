@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from engine import faults
 from engine._fast import lines, msisdn
 from engine.ledger.sql import load
 from engine.recipients.chunk import MAX_ROWS, chunk_schema, read_numbers, upload_digest, write_chunk
@@ -276,6 +277,7 @@ class Ingest:
                 stored = await connection.fetch(queries["digests"], self._upload_id)
                 digest = upload_digest(row["digest"] for row in stored)
                 await connection.execute(queries["complete"], self._upload_id, digest)
+        faults.point("during_ingest")
         self._committed = end
         self._next_chunk += chunk is not None
 

@@ -48,4 +48,11 @@ class Closed:
     reason: str
 
 
-Event = Bound | BindRefused | Results | Receipts | Unbound | Closed
+@dataclass(frozen=True, slots=True)
+class Congestion:
+    """The SMSC's congestion_state, SMPP 5.0 §4.8.4.18: 0 idle to 100 congested; 80-89 is its best load."""
+
+    level: int
+
+
+Event = Bound | BindRefused | Results | Receipts | Congestion | Unbound | Closed

@@ -18,9 +18,19 @@ from typing import Protocol, cast
 import structlog
 
 from engine._fast.columns import EncodedBatch, ReceiptBatch, ResultBatch
-from engine.smpp import status
-from engine.smpp.events import BindRefused, Bound, Closed, Event, Receipts, Results, Unbound
-from engine.smpp.reconnect import Backoff
+from engine.smpp import status, tls
+from engine.smpp.events import (
+    BindRefused,
+    Bound,
+    Closed,
+    Congestion,
+    Event,
+    Receipts,
+    Results,
+    Unbound,
+)
+from engine.smpp.gate import AccountGate, Ticket
+from engine.smpp.reconnect import ALREADY_BOUND_S, Backoff
 from engine.smpp.session import NotBound, Session, SessionConfig
 from engine.smpp.states import State
 
@@ -29,6 +39,9 @@ _log = structlog.get_logger(__name__)
 WRITE_HIGH_WATER = 1 << 20
 MAX_UNWRITTEN = 16 << 20  # of a peer that asks and does not read the answers
 TICK_S = 1.0
+
+Tap = Callable[[bool, bytes, int], None]
+"""Sees a connection's octets: (whether they go out, octets, unix microseconds). Must not block or raise."""
 
 
 class LinkState(StrEnum):
@@ -39,7 +52,7 @@ class LinkState(StrEnum):
     BOUND = "bound"
     UNBINDING = "unbinding"
     WAITING = "waiting"  # before the next connection
-    REFUSED = "refused"  # wrong password: does not try again until `start`
+    REFUSED = "refused"  # wrong password: it, or its account's gate, does not try again until `start`
     STOPPED = "stopped"
 
 
@@ -51,10 +64,14 @@ class LinkConfig(SessionConfig):
     host: str
     port: int
     ssl: ssl.SSLContext | None = None
+    server_name: str = ""
+    """What the SMSC's certificate must be for; "" for the host."""
     connect_timeout_s: float = 10.0
     reconnect_min_s: float = 1.0
     reconnect_max_s: float = 60.0
     password_tries: int = 3
+    already_bound_s: tuple[float, float] = ALREADY_BOUND_S
+    """Least and longest wait after ESME_RALYBND."""
 
 
 class LinkHandler(Protocol):
@@ -67,6 +84,8 @@ class LinkHandler(Protocol):
         """A bound session ended; the results of what was in flight (status -2) came before."""
 
     def on_state(self, link: Link, state: LinkState, reason: str) -> None: ...
+    def on_congestion(self, link: Link, level: int) -> None:
+        """An SMSC of SMPP 5.0 says how loaded it is: 0 idle to 100 congested."""
 
 
 class WallClock:
@@ -98,12 +117,21 @@ class Link:
         *,
         wall_us: Callable[[], int] = _system_us,
         backoff: Backoff | None = None,
+        gate: AccountGate | None = None,
+        after: Link | None = None,
     ) -> None:
+        """`gate`: shared by the links of an account. `after`: binds only while that link is bound."""
         self.config = config
         self.handler = handler
         self.session = Session(config)
         self.state = LinkState.STOPPED
         self.reason = ""
+        self.tap: Tap | None = None
+        self.is_bound = asyncio.Event()
+        self.ticket: Ticket | None = None
+        self._was_refused = False
+        self._gate = gate
+        self._after = after
         self._given_backoff = backoff
         self._wall_us = wall_us
         self._connection: _Connection | None = None
@@ -137,8 +165,14 @@ class Link:
         config = self.config
         self._stopping.clear()
         backoff = self._given_backoff or Backoff(
-            config.reconnect_min_s, config.reconnect_max_s, config.password_tries
+            config.reconnect_min_s,
+            config.reconnect_max_s,
+            config.password_tries,
+            already_bound_s=config.already_bound_s,
         )
+        if self._gate is not None and self._was_refused:
+            self._gate.reset()
+        self._was_refused = False
         self._task = asyncio.create_task(self._run(backoff), name=f"smpp-link-{config.name}")
 
     async def stop(self, timeout_s: float = 5.0) -> None:
@@ -159,6 +193,36 @@ class Link:
                 self._connection.abort()
             await asyncio.wait({self._task})
         self.set_state(LinkState.STOPPED)
+
+    def stop_soon(self) -> None:
+        """Ends the session without waiting; `stop` is kinder."""
+        self._stopping.set()
+        if self._connection is not None:
+            self._connection.leave()
+
+    def adopt(self, transport: asyncio.Transport, read: bytes) -> bool:
+        """Binds on a connection that the SMSC made (outbind); `read`: octets after its outbind. Once it ends
+        the link is stopped. False while the link has a connection or runs: nothing was taken."""
+        running = self._task is not None and not self._task.done()
+        if running or self._connection is not None:
+            return False
+        loop = asyncio.get_running_loop()
+        connection = _Connection(self, loop, WallClock(self._wall_us, loop.time()))
+        self._stopping.clear()
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if read:
+            connection.data_received(read)
+        self._task = asyncio.create_task(self._adopted(connection), name=f"smpp-outbind-{self.config.name}")
+        return True
+
+    async def _adopted(self, connection: _Connection) -> None:
+        try:
+            await connection.ended.wait()
+        finally:
+            connection.abort()
+            self._connection = None
+        self.set_state(LinkState.STOPPED, connection.reason)
 
     def reserve_sequences(self, count: int) -> int:
         """See `Session.reserve_sequences`; they stay good over reconnects."""
@@ -195,6 +259,16 @@ class Link:
     def attach(self, connection: _Connection) -> None:
         self._connection = connection
 
+    def answered(self, code: int | None) -> None:
+        """The bind's command_status, or None: the connection ended."""
+        if self.ticket is None:
+            return
+        if code is None:
+            self.ticket.close()
+        else:
+            self.ticket.answered(code)
+        self.ticket = None
+
     def set_state(self, state: LinkState, reason: str = "") -> None:
         if state is self.state and reason == self.reason:
             return
@@ -212,19 +286,36 @@ class Link:
     async def _run(self, backoff: Backoff) -> None:
         try:
             while not self._stopping.is_set():
+                if not await self._admitted():
+                    self._give_up(self.reason)
+                    return
                 self.set_state(LinkState.CONNECTING, self.reason)
                 reason, bound_s, refused = await self._connect()
                 if self._stopping.is_set():
                     break
                 delay_s = backoff.next_delay_s(bound_s, refused)
-                if delay_s is None:
-                    self.set_state(LinkState.REFUSED, reason)
+                if delay_s is None or (self._gate is not None and self._gate.exhausted):
+                    self._give_up(reason)
                     return
                 self.set_state(LinkState.WAITING, reason)
                 await self._sleep(delay_s)
         except asyncio.CancelledError:
             if not self._stopping.is_set():
                 raise
+
+    def _give_up(self, reason: str) -> None:
+        self._was_refused = True
+        self.set_state(LinkState.REFUSED, reason or "another bind of the account was refused")
+
+    async def _admitted(self) -> bool:
+        """Waits for the link that binds first and for the account's gate; False: credentials refused."""
+        if self._after is not None and not self._after.is_bound.is_set():
+            self.set_state(LinkState.WAITING, "waiting for its receiver to be bound")
+            await self._after.is_bound.wait()
+        if self._gate is None:
+            return True
+        self.ticket = await self._gate.admit()
+        return self.ticket is not None
 
     async def _sleep(self, delay_s: float) -> None:
         try:
@@ -240,15 +331,24 @@ class Link:
         config = self.config
         try:
             async with asyncio.timeout(config.connect_timeout_s):
-                await loop.create_connection(lambda: connection, config.host, config.port, ssl=config.ssl)
+                await loop.create_connection(
+                    lambda: connection,
+                    config.host,
+                    config.port,
+                    ssl=config.ssl,
+                    server_hostname=(config.server_name or config.host) if config.ssl else None,
+                )
             await connection.ended.wait()
         except TimeoutError:
             return "connect timed out", 0.0, 0
+        except ssl.SSLError as error:
+            return tls.failure(error), 0.0, 0
         except OSError as error:
             return f"connect failed: {error.strerror or error}", 0.0, 0
         finally:
             connection.abort()
             self._connection = None
+            self.answered(None)
         return connection.reason, connection.bound_s, connection.refused
 
 
@@ -288,7 +388,10 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = self._loop.time()
-        self._handle(self.session.receive(data, now, self._clock.us(now)))
+        now_us = self._clock.us(now)
+        if self.link.tap is not None:
+            self.link.tap(False, data, now_us)
+        self._handle(self.session.receive(data, now, now_us))
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -307,6 +410,7 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._out.clear()
         self._handle(events)
+        self.link.is_bound.clear()
         if self._bound_at is not None:
             self.bound_s = max(now - self._bound_at, 1e-6)
             self.link.notify(self.link.handler.on_down, self.link, self.reason)
@@ -332,7 +436,10 @@ class _Connection(asyncio.Protocol):
         if control:
             self._out.append(control)
         if self._out:
-            transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            octets = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            if self.link.tap is not None:
+                self.link.tap(True, bytes(octets), self.now_us())
+            transport.write(octets)
             self._out.clear()
         if self.session.closed:
             transport.close()
@@ -345,6 +452,13 @@ class _Connection(asyncio.Protocol):
     def unbind(self) -> None:
         self.session.unbind(self._loop.time())
         self._flush()
+
+    def leave(self) -> None:
+        """Unbinds if it can, without waiting longer than the session's own timer."""
+        if self.session.state is State.BOUND:
+            self.unbind()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -370,10 +484,15 @@ class _Connection(asyncio.Protocol):
                 link.notify(handler.on_receipts, link, batch)
             case Bound():
                 self._bound_at = self._loop.time()
+                link.answered(0)
+                link.is_bound.set()
                 link.set_state(LinkState.BOUND)
                 link.notify(handler.on_bound, link)
+            case Congestion(level):
+                link.notify(handler.on_congestion, link, level)
             case BindRefused(code):
                 self.refused = code
+                link.answered(code)
                 self.reason = f"bind refused: {status.name(code)} {status.meaning(code)}"
             case Unbound(by_peer):
                 self.reason = "unbound by the SMSC" if by_peer else "unbound"

@@ -22,11 +22,13 @@ class Backoff:
         max_s: float,
         tries: int,
         uniform: Callable[[float, float], float] = random.uniform,
+        already_bound_s: tuple[float, float] = ALREADY_BOUND_S,
     ) -> None:
         self._min_s = min_s
         self._max_s = max_s
         self._tries = tries
         self._uniform = uniform
+        self._already_bound_s = already_bound_s
         self._failures = 0
         self._refusals = 0
 
@@ -48,5 +50,5 @@ class Backoff:
         longest = min(self._max_s, self._min_s * 2.0 ** min(self._failures, 30))
         self._failures += 1
         if refused == RALYBND:
-            return self._uniform(*ALREADY_BOUND_S)
+            return self._uniform(*self._already_bound_s)
         return self._uniform(longest / 2, longest)

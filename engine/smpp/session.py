@@ -23,7 +23,16 @@ from engine._fast import pdu, receipts, window
 from engine._fast.columns import EncodedBatch, ParsedBatch, ReceiptBatch
 from engine.smpp import codec
 from engine.smpp.codec import Pdu, SmppError
-from engine.smpp.events import BindRefused, Bound, Closed, Event, Receipts, Results, Unbound
+from engine.smpp.events import (
+    BindRefused,
+    Bound,
+    Closed,
+    Congestion,
+    Event,
+    Receipts,
+    Results,
+    Unbound,
+)
 from engine.smpp.states import TRANSITIONS, State, Step
 from engine.smpp.tables import (
     ALERT_NOTIFICATION,
@@ -36,6 +45,7 @@ from engine.smpp.tables import (
     OUTBIND,
     PDUS,
     RESPONSE,
+    SUBMIT_SM,
     UNBIND,
 )
 
@@ -54,6 +64,8 @@ _BIND_RESPONSES = frozenset(command | RESPONSE for command in BIND_COMMANDS.valu
 
 EXPIRY_PERIOD_S = 1.0
 STALL_S = 2.0
+CONGESTION_EVERY_S = 0.1
+V5 = 0x50
 
 
 class NotBound(SmppError):
@@ -83,6 +95,8 @@ class SessionConfig:
     """Silence of the peer before an enquire_link."""
     enquire_timeout_s: float = 10.0
     enquire_misses: int = 2
+    prefer_text: bool = False
+    """A receipt's text counts before its TLVs."""
 
     def __post_init__(self) -> None:
         if self.bind_mode not in BIND_COMMANDS:
@@ -118,7 +132,15 @@ class Session:
         self._probe_at = 0.0
         self._probes = 0
         self._expiry_at = 0.0
+        self._stuck_since: float | None = None  # the window is full of parts that were given up
         self._promised = 0.0  # when the next tick was asked for
+        self._congestion_at = 0.0
+        self._congestion = -1
+
+    @property
+    def takes_tlvs(self) -> bool:
+        """The peer said that it speaks 3.4 or above. Many that do not say so take TLVs all the same."""
+        return self.peer is not None and self.peer.interface_version >= 0x34
 
     @property
     def closed(self) -> bool:
@@ -231,6 +253,8 @@ class Session:
         if self.state is State.BINDING:
             others = self._read_bind_answer(others, events)
         self._read_messages(parsed, now_us, events)
+        if self.peer is not None and self.peer.interface_version >= V5 and len(parsed.resp_sequence):
+            self._read_congestion(parsed.data, now, events)
         for each in others:
             if self.closed:
                 break
@@ -275,10 +299,29 @@ class Session:
                 header = codec.read_header(parsed.data, start)
                 self._queue(header.command_id | RESPONSE, header.sequence, RX_T_APPN)
             return
-        batch = receipts.parse(parsed.data, parsed.deliver_start, parsed.deliver_end)
+        batch = receipts.parse(parsed.data, parsed.deliver_start, parsed.deliver_end, self.config.prefer_text)
         assert batch.count == len(parsed.deliver_start), "every deliver_sm must get an answer"
         self._unanswered[id(batch)] = batch
         events.append(Receipts(batch))
+
+    def _read_congestion(self, data: bytes, now: float, events: list[Event]) -> None:
+        """The last response of a read speaks for all of it, a few times a second: the pacer needs no more."""
+        if now < self._congestion_at:
+            return
+        self._congestion_at = now + CONGESTION_EVERY_S
+        start, last = 0, -1
+        while start < len(data):
+            header = codec.read_header(data, start)
+            if header.command_id == SUBMIT_SM | RESPONSE:
+                last = start
+            start += header.command_length
+        if last < 0:
+            return
+        end = last + codec.read_header(data, last).command_length
+        level = codec.decode(data[last:end]).tlv("congestion_state")
+        if isinstance(level, int) and level != self._congestion and level <= 100:
+            self._congestion = level
+            events.append(Congestion(level))
 
     def _read_control(self, each: Pdu, now_us: int, events: list[Event]) -> None:
         if each.fault:
@@ -350,6 +393,8 @@ class Session:
             return events
         if self.window.in_flight and now >= self._expiry_at:
             self._expire(now, now_us, events)
+        if self.closed:
+            return events
         if self.state is State.BOUND:
             self._probe(now, events)
         elif now >= self._deadline:
@@ -372,6 +417,17 @@ class Session:
         self.window.forget_before(now_us - round(self.config.straggler_s * 1e6))
         if results.count:
             events.append(Results(results))
+        self._leave_if_stuck(now, events)
+
+    def _leave_if_stuck(self, now: float, events: list[Event]) -> None:
+        """A window full of parts that were given up sends nothing: after one more response timeout for the
+        late ones the session is left, and the next begins with an empty window."""
+        if self.state is not State.BOUND or self.window.free or self.window.oldest_us >= 0:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since >= self.config.response_timeout_s:
+            self._break("a whole window got no response", events)
 
     def _probe(self, now: float, events: list[Event]) -> None:
         if now < self._probe_at:

@@ -43,6 +43,30 @@ def _fields(kind: type[BaseSettings]) -> Iterator[tuple[str, str, str]]:
         yield name, default, field.description or ""
 
 
+def channel_settings_page() -> str:
+    from engine.channels.account_settings import SECRETS, AccountSettings
+    from engine.channels.described import describe
+    from engine.channels.message_settings import MessageSettings
+
+    lines = [
+        "# Settings of accounts and channels\n",
+        "Edited in the console, or as JSON over the Core API. What is not set has its default.\n",
+    ]
+    for title, kind in (
+        ("An account and its binds", AccountSettings),
+        ("A channel's messages", MessageSettings),
+    ):
+        lines += [f"## {title}\n", "| setting | default | choices | what it is |", "|---|---|---|---|"]
+        for each in describe(kind):
+            choices = ", ".join(f"`{choice}`" for choice in each.choices)
+            default = "" if each.default in ("", None, [], ()) else f"`{each.default}`"
+            lines.append(f"| `{each.name}` | {default} | {choices} | {each.description} |")
+        lines.append("")
+    lines += ["Write-only, kept encrypted beside the password:\n"]
+    lines += [f"- `{name}`: {text}" for name, text in SECRETS.items()]
+    return "\n".join([*lines, ""])
+
+
 def cli_page() -> str:
     from control_plane.launcher.cli import VERBS, main
 
@@ -145,6 +169,7 @@ def metrics_page() -> str:
 
 
 PAGES = {
+    "channel-settings.md": channel_settings_page,
     "settings.md": settings_page,
     "cli.md": cli_page,
     "routes.md": routes_page,

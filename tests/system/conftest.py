@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.demo import Stack
 from bench.people import Person
+from bench.stack import Stack
 
 SMSC = "--receipt-share 1.0 --receipt-delay-ms 50 --seed 5"
 

@@ -57,6 +57,7 @@ class Person:
             self.page.set_viewport_size({"width": width, "height": height})
             for theme in THEMES:
                 self.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+                self.page.evaluate("scrollTo(0, 0)")
                 self.page.screenshot(path=self.shots / f"{name}-{size}-{theme}.png", full_page=True)
                 self.offences += [f"{name} {size} {theme}: {found}" for found in self._serious()]
             self._fits(f"{name} {size}")

@@ -3,8 +3,11 @@
 The witness file outlives the simulator and is written before each answer: it says what was really accepted.
 """
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from bench.demo import Stack
 from bench.people import Person, Stuck
 from bench.simulators.smsc.witness import read as read_witness
+from bench.stack import Stack
 
 pytestmark = pytest.mark.system
 
@@ -109,11 +112,35 @@ def test_a_killed_smsc_costs_no_message_but_doubts_of_one_window(sending: Runnin
     assert_nothing_lost_or_doubled(sending, WINDOW)
 
 
+def test_a_killed_database_is_started_again_and_nothing_is_lost_or_doubled(sending: Running) -> None:
+    dead = sending.stack.kill("postgres")
+    assert sending.stack.restarted("postgres", dead) != dead
+    sending.until(lambda status: status["state"] == "Done", "the campaign is Done")
+    assert_nothing_lost_or_doubled(sending, MAX_CLAIMED, least_in_doubt=0)
+    verified = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "control_plane.launcher.cli",
+            "verify",
+            "--json",
+            "--data",
+            sending.stack.data,
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert json.loads(verified.stdout)["messages"] == ROWS
+
+
 def test_nothing_outlives_a_killed_launcher_and_the_next_start_goes_on(sending: Running) -> None:
     ready = sending.stack.ready
     sending.stack.process.kill()
     deadline = time.monotonic() + PATIENCE_S
-    while alive := [pid for pid in ready["pids"].values() if Path(f"/proc/{pid}/exe").exists()]:
+    # the database stays: the next start finds it, with the transactions it had begun
+    programs = [pid for name, pid in ready["pids"].items() if name != "postgres"]
+    while alive := [pid for pid in programs if Path(f"/proc/{pid}/exe").exists()]:
         assert time.monotonic() < deadline, f"still there: {alive}"
         time.sleep(POLL_S)
     again = Stack(Path(ready["data"]), ["--tps", "2000", "--window", str(WINDOW)])

@@ -28,6 +28,9 @@ PROMISED = {
     "rate_per_s",
     "seconds",
     "peak_rss_bytes",
+    "workers",
+    "kills",
+    "in_doubt_bound",
 }
 
 
@@ -67,3 +70,16 @@ def test_throttles_and_failures_are_counted_and_nothing_is_lost() -> None:
     outcome = run_demo("--recipients", "3000", "--smsc", smsc)
     assert outcome["failed"]
     assert outcome["witness_parts"] == outcome["parts"]
+
+
+def test_two_workers_of_which_one_is_killed_lose_nothing_and_send_nothing_twice() -> None:
+    outcome = run_demo(
+        "--workers", "2", "--kill-one", "--recipients", "40000", "--tps", "8000", "--window", "200"
+    )
+    assert (outcome["workers"], outcome["kills"]) == (2, 1)
+    assert outcome["witness_duplicates"] == outcome["waiting"] == 0
+    found = {
+        name: int(str(outcome[name])) for name in ("in_doubt", "in_doubt_bound", "parts", "witness_parts")
+    }
+    assert 0 <= found["in_doubt"] <= found["in_doubt_bound"] == 20_000
+    assert found["parts"] <= found["witness_parts"] <= found["parts"] + found["in_doubt"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from smpplib.gsm import GSM_CHARACTER_TABLE
 
-from bench.demo import Stack
+from bench.stack import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -14,7 +14,7 @@ import pytest
 from console_page import ARGUMENTS, CHROMIUM, Person
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from bench.demo import Stack
+from bench.stack import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ PATIENCE_MS = 90_000
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    running = Stack(tmp_path_factory.mktemp("story"), ["--tps", "60"])
+    running = Stack(tmp_path_factory.mktemp("story"), ["--tps", "20"])
     try:
         yield running
     finally:
@@ -190,6 +190,7 @@ def look_at_the_rest(author: Person, moderator: Person, root: Person, product: S
     for name, path in (
         ("overview", "/"),
         ("campaigns", "/campaigns"),
+        ("doubts-empty", "/doubts"),
         ("senders", "/senders"),
         ("channels", "/channels"),
         ("account", "/account"),

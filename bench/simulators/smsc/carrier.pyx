@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from bench.simulators.smsc.octets cimport Buffer, be32, digits, put32, room, take, two
+from bench.simulators.smsc.octets cimport Buffer, IdForm, be32, digits, put32, room, take, two
 from bench.simulators.smsc.submit_sm cimport Message, fingerprint, read_submit
 from bench.simulators.smsc.waiting cimport Item, Ring, Slot, add, pop, push, push_front
 
@@ -22,9 +22,12 @@ cdef extern from "<time.h>" nogil:
 cdef enum:
     SUBMIT_SM = 0x4
     DELIVER_SM = 0x5
+    DATA_SM = 0x103
     RINVBNDSTS = 0x4
+    QUEUE_FULL = 0x14
     THROTTLED = 0x58
     RX_T_APPN = 0x64
+    RMISSINGOPTPARAM = 0xC3
     MAX_PDU = 65536
     WHEEL = 65536
     EARLY_LEAD_US = 10000
@@ -32,11 +35,54 @@ cdef enum:
     RECORD_SIZE = 72
     MAX_VERDICTS = 16
     MAX_FATES = 256
+    MAX_STAT = 16
+    MAX_PIECES = 16
+    MAX_FIXED = 160
+    LONGEST_TEXT = 254
+    CONGESTION_AUTO = 101
+    # codes of receipt forms and of a template's fields: dialects.py
+    TEXT_FORM = 1
+    TLV_FORM = 2
+    PAYLOAD_FORM = 3
+    UCS2_FORM = 4
+    DATA_FORM = 5
+    ID_FIELD = 1
+    DLVRD_FIELD = 2
+    STAT_FIELD = 3
+    ERR_FIELD = 4
+    TEXT_FIELD = 5
+    FIRST_TIME_FIELD = 6
 
 cdef uint32_t SUBMIT_SM_RESP = 0x80000004
 cdef uint32_t DELIVER_SM_RESP = 0x80000005
+cdef uint32_t DATA_SM_RESP = 0x80000103
 cdef uint32_t SILENT = 0xFFFFFFFF
 cdef uint64_t GOLDEN = 0x9E3779B97F4A7C15ULL
+cdef uint64_t OTHER = 0x5851F42D4C957F2DULL
+
+cdef struct Bucket:
+    int64_t tokens, refilled_us
+
+
+cdef struct Piece:
+    int start, length, field
+
+
+cdef inline int64_t depth_of(int64_t tps) noexcept nogil:
+    return max(2, tps // 5) * 1000000
+
+
+cdef inline bint take_token(Bucket *bucket, int64_t tps, int64_t now_us) noexcept nogil:
+    if bucket.refilled_us < 0:
+        bucket.tokens = depth_of(tps)
+    else:
+        bucket.tokens = min(depth_of(tps), bucket.tokens + min(now_us - bucket.refilled_us, 10000000) * tps)
+    bucket.refilled_us = now_us
+    if bucket.tokens < 1000000:
+        return False
+    bucket.tokens -= 1000000
+    return True
+
 
 cdef inline uint32_t draw(uint64_t seed, uint64_t number, uint64_t salt) noexcept nogil:
     cdef uint64_t z = seed + (number * 8 + salt + 1) * GOLDEN
@@ -48,11 +94,13 @@ cdef inline uint32_t draw(uint64_t seed, uint64_t number, uint64_t salt) noexcep
 cdef class Account:
     cdef Ring queue
     cdef list receivers
-    cdef int64_t turn, tokens, refilled_us
+    cdef int64_t turn
+    cdef uint64_t ids
+    cdef Bucket bucket
 
     def __cinit__(self):
         self.receivers = []
-        self.refilled_us = -1
+        self.bucket.refilled_us = -1
 
     def __dealloc__(self):
         free(self.queue.items)
@@ -66,8 +114,10 @@ cdef class Session:
     cdef int64_t waiting, unanswered_count
     cdef uint32_t sequence
     cdef Item *unanswered
+    cdef Bucket bucket
 
     def __cinit__(self, int32_t handle):
+        self.bucket.refilled_us = -1
         self.handle = handle
         self.account = -1
 
@@ -77,59 +127,112 @@ cdef class Session:
 
 
 cdef class Carrier:
+    cdef public bint noting
     cdef object plan
-    cdef uint64_t seed, number, receipt_limit, early_limit
-    cdef int64_t latency_us, jitter_us, window, tps, receipt_delay_us, receipt_jitter_us, receipt_window
-    cdef bint hex_ids, hex_receipt_ids
+    cdef uint64_t seed, other_seed, id_base, ids, id_reuse
+    cdef uint64_t receipt_limit, early_limit, late_limit, full_box_limit, empty_id_limit, reply_limit
+    cdef uint64_t pair_limits[3]
+    cdef int64_t latency_us, jitter_us, late_us, window, tps, bind_tps, storm_every_us, storm_us, full_box_us
+    cdef int64_t receipt_delay_us, receipt_jitter_us, receipt_window, second_receipt_us, unanswered_us, began_us
+    cdef int required_tlv, congestion, receipt_esm_class, form_count, piece_count
+    cdef bint local_numbers, ids_per_account
+    cdef IdForm id_form, receipt_id_form
     cdef int fate_count, verdict_count
     cdef uint64_t fate_limits[MAX_FATES]
     cdef uint32_t fate_statuses[MAX_FATES]
     cdef uint64_t verdict_limits[MAX_VERDICTS]
-    cdef char stats[MAX_VERDICTS][8]
+    cdef char stats[MAX_VERDICTS][MAX_STAT]
+    cdef int stat_lengths[MAX_VERDICTS]
     cdef uint8_t states[MAX_VERDICTS]
     cdef char receipt_errors[MAX_VERDICTS][3]
+    cdef uint8_t forms[8]
+    cdef Piece pieces[MAX_PIECES]
+    cdef char fixed[MAX_FIXED]
     cdef dict sessions
     cdef list accounts
     cdef int32_t next_session
     cdef Buffer records
+    cdef Buffer notes
     cdef Slot *wheel
     cdef int64_t waiting, cursor
     cdef uint32_t slot_mask
     cdef int64_t minutes[2]          # what the two cached dates stand for: submit, done
     cdef char dates[2][10]
-    cdef int64_t submitted, accepted, throttled, refused, silent, malformed
+    cdef int64_t submitted, accepted, throttled, refused, silent, malformed, without_id
     cdef int64_t receipts_sent, receipts_answered, receipts_refused, unknown_answers
+    cdef int64_t replies_sent, replies_answered
 
     def __cinit__(self, plan, id_base):
         cdef int i
+        cdef int used = 0
         self.plan = plan
         self.seed = plan.seed
-        self.number = id_base
+        self.other_seed = self.seed ^ OTHER
+        self.id_base = id_base
+        self.began_us = -1
+        for name in ("id_form", "receipt_id_form"):
+            if getattr(plan, name).width > 72:
+                raise ValueError("an id has at most 72 octets")
+        self.id_form = IdForm(plan.id_form.base, 55 if plan.id_form.upper else 87, plan.id_form.width)
+        self.receipt_id_form = IdForm(
+            plan.receipt_id_form.base, 55 if plan.receipt_id_form.upper else 87, plan.receipt_id_form.width
+        )
+        self.id_reuse = plan.id_reuse
+        self.ids_per_account = plan.ids_per_account
         self.latency_us = plan.latency_us
         self.jitter_us = plan.jitter_us
+        self.late_limit = plan.late_limit
+        self.late_us = plan.late_us
         self.window = plan.window
         self.tps = plan.tps
+        self.bind_tps = plan.bind_tps
+        self.storm_every_us = plan.storm_every_us
+        self.storm_us = plan.storm_us
+        self.full_box_limit = plan.full_box_limit
+        self.full_box_us = plan.full_box_us
+        self.empty_id_limit = plan.empty_id_limit
+        self.required_tlv = plan.required_tlv
+        self.congestion = plan.congestion
         self.receipt_limit = plan.receipt_limit
         self.early_limit = plan.early_limit
+        self.reply_limit = plan.reply_limit
+        self.second_receipt_us = plan.second_receipt_us
         self.receipt_delay_us = plan.receipt_delay_us
         self.receipt_jitter_us = plan.receipt_jitter_us
         self.receipt_window = plan.receipt_window
-        self.hex_ids = plan.hex_ids
-        self.hex_receipt_ids = plan.hex_receipt_ids
+        self.receipt_esm_class = plan.receipt_esm_class
+        self.local_numbers = plan.local_numbers
+        self.unanswered_us = plan.unanswered_us
         self.fate_count = len(plan.fate_limits)
         self.verdict_count = len(plan.verdict_limits)
-        if self.fate_count > MAX_FATES or self.verdict_count >= MAX_VERDICTS:
+        self.form_count = len(plan.forms)
+        self.piece_count = len(plan.template)
+        if self.fate_count > MAX_FATES or self.verdict_count + 2 > MAX_VERDICTS:
             raise ValueError("too many error shares")
+        if self.form_count > 8 or self.piece_count > MAX_PIECES:
+            raise ValueError("too many receipt forms, or pieces of a template")
+        for i in range(3):
+            self.pair_limits[i] = plan.pair_limits[i]
+        for i in range(self.form_count):
+            self.forms[i] = plan.forms[i]
+        for i in range(self.piece_count):
+            piece, field = plan.template[i]
+            if used + len(piece) > MAX_FIXED:
+                raise ValueError("too long a template")
+            self.pieces[i] = Piece(used, len(piece), field)
+            memcpy(self.fixed + used, PyBytes_AS_STRING(piece), len(piece))
+            used += len(piece)
         for i in range(self.fate_count):
             self.fate_limits[i] = plan.fate_limits[i]
             self.fate_statuses[i] = plan.fate_statuses[i]
-        for i in range(self.verdict_count + 1):
+        for i in range(self.verdict_count + 2):
             if i < self.verdict_count:
                 self.verdict_limits[i] = plan.verdict_limits[i]
             self.states[i] = plan.states[i]
-            if len(plan.stats[i]) != 7 or len(plan.receipt_errors[i]) != 3:
-                raise ValueError("stat has 7 letters and err 3")
-            memcpy(self.stats[i], PyBytes_AS_STRING(plan.stats[i]), 7)
+            if len(plan.stats[i]) > MAX_STAT or len(plan.receipt_errors[i]) != 3:
+                raise ValueError("stat has at most 16 letters and err 3")
+            self.stat_lengths[i] = len(plan.stats[i])
+            memcpy(self.stats[i], PyBytes_AS_STRING(plan.stats[i]), self.stat_lengths[i])
             memcpy(self.receipt_errors[i], PyBytes_AS_STRING(plan.receipt_errors[i]), 3)
         self.sessions = {}
         self.accounts = []
@@ -146,6 +249,7 @@ cdef class Carrier:
     def __dealloc__(self):
         cdef int i
         free(self.records.data)
+        free(self.notes.data)
         if self.wheel != NULL:
             for i in range(WHEEL):
                 free(self.wheel[i].items)
@@ -170,9 +274,12 @@ cdef class Carrier:
             "refused": self.refused,
             "silent": self.silent,
             "malformed": self.malformed,
+            "without_id": self.without_id,
             "receipts_sent": self.receipts_sent,
             "receipts_answered": self.receipts_answered,
             "receipts_refused": self.receipts_refused,
+            "replies_sent": self.replies_sent,
+            "replies_answered": self.replies_answered,
             "unknown_answers": self.unknown_answers,
             "receipts_queued": queued,
             "receipts_unanswered": unanswered,
@@ -242,6 +349,22 @@ cdef class Carrier:
     def witness(self):
         return take(&self.records)
 
+    def acknowledged(self):
+        return take(&self.notes)
+
+    def overdue(self, int64_t now_us):
+        cdef Session session
+        cdef uint32_t k
+        handles = []
+        for session in self.sessions.values():
+            if session.unanswered_count == 0:
+                continue
+            for k in range(self.slot_mask + 1):
+                if session.unanswered[k].used and session.unanswered[k].due_ms < now_us - self.unanswered_us:
+                    handles.append(session.handle)
+                    break
+        return handles
+
     def receive(self, handle, bytes data not None, Py_ssize_t start, int64_t now_us):
         cdef Session session = self.sessions[handle]
         cdef const uint8_t *octets = <const uint8_t *>PyBytes_AS_STRING(data)
@@ -256,7 +379,7 @@ cdef class Carrier:
             command = be32(octets + start + 4)
             if command == SUBMIT_SM:
                 self.submit(session, octets + start + 16, length - 16, be32(octets + start + 12), now_us)
-            elif command == DELIVER_SM_RESP:
+            elif command == DELIVER_SM_RESP or command == DATA_SM_RESP:
                 self.answered(session, be32(octets + start + 12), be32(octets + start + 8), now_us)
             else:
                 break
@@ -302,7 +425,7 @@ cdef class Carrier:
                 session = self.sessions.get(item.owner)
             if session is not None:
                 session.waiting -= 1
-                self.respond(session, item.sequence, item.status, item.number)
+                self.respond(session, item.sequence, item.status, item.number, item.form)
         slot.count = kept
         if kept == 0:
             free(slot.items)
@@ -321,77 +444,103 @@ cdef class Carrier:
     cdef int submit(self, Session session, const uint8_t *body, Py_ssize_t size, uint32_t sequence,
                     int64_t now_us) except -1:
         cdef Message m
-        cdef Item receipt
+        cdef Item first, final, reply
+        cdef Account account
         cdef uint32_t status
-        cdef uint64_t n
+        cdef uint64_t n, number
         cdef int64_t response_us, due_us
-        cdef bint wanted, early
+        cdef bint wanted, twice, early
+        cdef bint without_id
         self.submitted += 1
         if not session.transmit:
             self.refused += 1
-            return self.respond(session, sequence, RINVBNDSTS, 0)
-        status = read_submit(body, size, &m)
+            return self.respond(session, sequence, RINVBNDSTS, 0, 0)
+        status = read_submit(body, size, self.required_tlv, &m)
         if status:
             self.malformed += 1
-            return self.respond(session, sequence, status, 0)
+            return self.respond(session, sequence, status, 0, 0)
+        if self.required_tlv and not m.tagged:
+            self.refused += 1
+            return self.respond(session, sequence, RMISSINGOPTPARAM, 0, 0)
         if self.window and session.waiting >= self.window:
             self.throttled += 1
-            return self.respond(session, sequence, THROTTLED, 0)
+            return self.respond(session, sequence, THROTTLED, 0, 0)
         n = self.submitted
-        status = self.fate(session.account, n, now_us)
+        account = self.accounts[session.account]
+        status = self.fate(session, account, &m, n, now_us)
         response_us = now_us + self.latency_us
         if self.jitter_us:
             response_us += <int64_t>(<uint64_t>draw(self.seed, n, 3) * <uint64_t>self.jitter_us >> 32)
+        if self.late_limit and draw(self.other_seed, n, 1) < self.late_limit:
+            response_us += self.late_us
         if status != 0 and status != SILENT:
             if status == THROTTLED:
                 self.throttled += 1
             else:
                 self.refused += 1
-            return self.answer(session, sequence, status, 0, response_us, now_us)
+            return self.answer(session, sequence, status, 0, 0, response_us, now_us)
         self.accepted += 1
-        self.number += 1
-        self.record(&m, now_us)
-        wanted = self.receipt(&receipt, session.account, &m, n, now_us)
+        number = self.next_number(account)
+        self.record(&m, number, now_us)
+        wanted = self.receipt(&final, session.account, &m, number, n, now_us)
+        twice = False
+        if wanted:
+            first = final
+            twice = self.second(&first, &final, n)
         early = wanted and self.early_limit and draw(self.seed, n, 5) < self.early_limit
         if early:
             if session.receive and self.free_slots(session):
-                if not self.deliver(session, &receipt, now_us):
-                    push(&(<Account>self.accounts[session.account]).queue, &receipt)
+                if not self.deliver(session, &first, now_us):
+                    push(&account.queue, &first)
             else:
-                push(&(<Account>self.accounts[session.account]).queue, &receipt)
+                push(&account.queue, &first)
                 response_us += EARLY_LEAD_US
         if status == SILENT:
             self.silent += 1
         else:
-            self.answer(session, sequence, 0, self.number, response_us, now_us)
+            without_id = self.empty_id_limit and draw(self.other_seed, n, 0) < self.empty_id_limit
+            self.without_id += without_id
+            self.answer(session, sequence, 0, number, without_id, response_us, now_us)
+        due_us = response_us + self.receipt_delay_us
+        if self.receipt_jitter_us:
+            due_us += <int64_t>(<uint64_t>draw(self.seed, n, 4) * <uint64_t>self.receipt_jitter_us >> 32)
         if wanted and not early:
-            due_us = response_us + self.receipt_delay_us
-            if self.receipt_jitter_us:
-                due_us += <int64_t>(<uint64_t>draw(self.seed, n, 4) * <uint64_t>self.receipt_jitter_us >> 32)
-            if due_us <= now_us:
-                push(&(<Account>self.accounts[session.account]).queue, &receipt)
-            else:
-                self.later(&receipt, due_us, now_us)
+            self.schedule(&first, due_us, now_us)
+        if twice:
+            self.schedule(&final, due_us + self.second_receipt_us, now_us)
+        if self.reply_limit and draw(self.other_seed, n, 4) < self.reply_limit:
+            self.fill(&reply, session.account, &m, number, n, self.verdict_count + 2, now_us)
+            self.schedule(&reply, due_us, now_us)
         return 0
 
-    cdef uint32_t fate(self, int account_number, uint64_t n, int64_t now_us) except? 0xFFFFFFF0:
-        cdef Account account
-        cdef int64_t depth
+    cdef uint64_t next_number(self, Account account) noexcept:
+        cdef uint64_t count
+        if self.ids_per_account:
+            account.ids += 1
+            count = account.ids
+        else:
+            self.ids += 1
+            count = self.ids
+        if self.id_reuse:
+            count = (count - 1) % self.id_reuse + 1
+        return self.id_base + count
+
+    cdef uint32_t fate(self, Session session, Account account, Message *m, uint64_t n, int64_t now_us) noexcept:
         cdef uint32_t chance
+        cdef int64_t since_us
         cdef int i
-        if self.tps:
-            account = self.accounts[account_number]
-            depth = max(2, self.tps // 5) * 1000000
-            if account.refilled_us < 0:
-                account.tokens = depth
-            else:
-                account.tokens = min(
-                    depth, account.tokens + min(now_us - account.refilled_us, 10000000) * self.tps
-                )
-            account.refilled_us = now_us
-            if account.tokens < 1000000:
-                return THROTTLED
-            account.tokens -= 1000000
+        if self.began_us < 0:
+            self.began_us = now_us
+        since_us = now_us - self.began_us
+        if self.bind_tps and not take_token(&session.bucket, self.bind_tps, now_us):
+            return THROTTLED
+        if self.tps and not take_token(&account.bucket, self.tps, now_us):
+            return THROTTLED
+        if self.storm_us and since_us % self.storm_every_us < self.storm_us:
+            return THROTTLED
+        if self.full_box_limit and (not self.full_box_us or since_us < self.full_box_us):
+            if draw(self.other_seed, fingerprint(m.dest, m.dest_length), 7) < self.full_box_limit:
+                return QUEUE_FULL
         if self.fate_count:
             chance = draw(self.seed, n, 0)
             for i in range(self.fate_count):
@@ -399,12 +548,12 @@ cdef class Carrier:
                     return self.fate_statuses[i]
         return 0
 
-    cdef bint receipt(self, Item *item, int account, Message *m, uint64_t n, int64_t now_us) noexcept:
+    cdef bint receipt(self, Item *item, int account, Message *m, uint64_t number, uint64_t n,
+                      int64_t now_us) noexcept:
         """Fills a receipt; False where none is due."""
         cdef int wanted = m.registered_delivery & 3
         cdef uint32_t chance
         cdef int verdict = 0
-        cdef int i
         if not wanted or draw(self.seed, n, 1) >= self.receipt_limit:
             return False
         chance = draw(self.seed, n, 2)
@@ -412,12 +561,19 @@ cdef class Carrier:
             verdict += 1
         if (wanted == 2 and verdict == self.verdict_count) or (wanted == 3 and verdict < self.verdict_count):
             return False
-        item.number = self.number
+        self.fill(item, account, m, number, n, verdict, now_us)
+        return True
+
+    cdef void fill(self, Item *item, int account, Message *m, uint64_t number, uint64_t n, int verdict,
+                   int64_t now_us) noexcept:
+        cdef int i
+        item.number = number
         item.submitted_s = now_us // 1000000
         item.owner = account
         item.sequence = item.status = 0
         item.response = item.used = 0
         item.verdict = <uint8_t>verdict
+        item.form = self.forms[<uint64_t>draw(self.other_seed, n, 3) * <uint64_t>self.form_count >> 32]
         item.source_ton = m.source_ton
         item.source_npi = m.source_npi
         item.dest_ton = m.dest_ton
@@ -429,15 +585,34 @@ cdef class Carrier:
         item.text_length = <uint8_t>min(m.text_length, 20) if m.data_coding == 0 else 0
         for i in range(item.text_length):
             item.text[i] = <char>m.text[i] if 0x20 <= m.text[i] <= 0x7E else 0x3F
+
+    cdef bint second(self, Item *first, Item *final, uint64_t n) noexcept:
+        """Sets the two verdicts of a message that gets two receipts; False where it gets one."""
+        cdef uint32_t chance
+        if self.pair_limits[2] == 0:
+            return False
+        chance = draw(self.other_seed, n, 2)
+        if chance < self.pair_limits[0]:
+            first.verdict = <uint8_t>(self.verdict_count + 1)
+        elif chance < self.pair_limits[1]:
+            first.verdict = 0
+            final.verdict = <uint8_t>self.verdict_count
+        elif chance >= self.pair_limits[2]:
+            return False
         return True
 
-    cdef int record(self, Message *m, int64_t now_us) except -1:
+    cdef int schedule(self, Item *item, int64_t due_us, int64_t now_us) except -1:
+        if due_us <= now_us:
+            return push(&(<Account>self.accounts[item.owner]).queue, item)
+        return self.later(item, due_us, now_us)
+
+    cdef int record(self, Message *m, uint64_t number, int64_t now_us) except -1:
         cdef char *p
         cdef uint64_t mark = fingerprint(m.text, m.text_length)
         room(&self.records, RECORD_SIZE)
         p = self.records.data + self.records.size
         memcpy(p, &now_us, 8)
-        memcpy(p + 8, &self.number, 8)
+        memcpy(p + 8, &number, 8)
         memcpy(p + 16, &mark, 8)
         memcpy(p + 24, &m.reference, 2)
         p[26] = <char>m.part
@@ -452,29 +627,35 @@ cdef class Carrier:
         self.records.size += RECORD_SIZE
         return 0
 
-    cdef int answer(self, Session session, uint32_t sequence, uint32_t status, uint64_t number,
+    cdef int answer(self, Session session, uint32_t sequence, uint32_t status, uint64_t number, bint without_id,
                     int64_t due_us, int64_t now_us) except -1:
         cdef Item item
         if due_us <= now_us:
-            return self.respond(session, sequence, status, number)
+            return self.respond(session, sequence, status, number, without_id)
         memset(&item, 0, sizeof(Item))
         item.response = 1
         item.owner = session.handle
         item.sequence = sequence
         item.status = status
         item.number = number
+        item.form = without_id
         session.waiting += 1
         return self.later(&item, due_us, now_us)
 
-    cdef int respond(self, Session session, uint32_t sequence, uint32_t status, uint64_t number) except -1:
+    cdef int respond(self, Session session, uint32_t sequence, uint32_t status, uint64_t number,
+                     bint without_id) except -1:
         cdef char *p
         cdef int length = 16
-        room(&session.out, 48)
+        room(&session.out, 128)
         p = session.out.data + session.out.size
-        if status == 0:
-            length += digits(p + 16, number, self.hex_ids)
+        if status == 0 and not without_id:
+            length += digits(p + 16, number, &self.id_form)
             p[length] = 0
             length += 1
+            if self.congestion >= 0:
+                memcpy(p + length, b"\x04\x28\x00\x01", 4)
+                p[length + 4] = <char>self.congestion_of(session)
+                length += 5
         elif not sequence & 1:
             p[16] = 0
             length = 17
@@ -484,6 +665,13 @@ cdef class Carrier:
         put32(p + 12, sequence)
         session.out.size += length
         return 0
+
+    cdef int congestion_of(self, Session session) except -1:
+        if self.congestion != CONGESTION_AUTO:
+            return self.congestion
+        if not self.tps or session.account < 0:
+            return 0
+        return 100 - <int>((<Account>self.accounts[session.account]).bucket.tokens * 100 // depth_of(self.tps))
 
     cdef int answered(self, Session session, uint32_t sequence, uint32_t status, int64_t now_us) except -1:
         cdef Item *item
@@ -500,8 +688,23 @@ cdef class Carrier:
             self.later(item, now_us + RETRY_US, now_us)
         elif status:
             self.receipts_refused += 1
+        elif item.verdict == self.verdict_count + 2:
+            self.replies_answered += 1
         else:
             self.receipts_answered += 1
+            if self.noting:
+                self.note(item)
+        return 0
+
+    cdef int note(self, Item *item) except -1:
+        cdef char *p
+        room(&self.notes, 16)
+        p = self.notes.data + self.notes.size
+        memset(p, 0, 16)
+        memcpy(p, &item.number, 8)
+        memcpy(p + 8, &item.owner, 4)
+        p[12] = <char>item.verdict
+        self.notes.size += 16
         return 0
 
     cdef int64_t free_slots(self, Session session) noexcept:
@@ -534,8 +737,12 @@ cdef class Carrier:
         item[0] = receipt[0]
         item.used = 1
         item.sequence = sequence
+        item.due_ms = now_us
         session.unanswered_count += 1
-        self.receipts_sent += 1
+        if item.verdict == self.verdict_count + 2:
+            self.replies_sent += 1
+        else:
+            self.receipts_sent += 1
         self.deliver_sm(session, item, now_us // 1000000)
         return True
 
@@ -543,56 +750,133 @@ cdef class Carrier:
         cdef char *start
         cdef char *p
         cdef char *sm_length
-        cdef char number[20]
-        cdef int length = digits(number, item.number, self.hex_receipt_ids)
-        room(&session.out, 320)
+        cdef char number[80]
+        cdef char text[768]
+        cdef int length = digits(number, item.number, &self.receipt_id_form)
+        cdef int size = 0
+        cdef int cut = 0
+        cdef int i
+        cdef uint32_t command = DELIVER_SM
+        cdef bint tlvs = True
+        room(&session.out, 1200)
         start = session.out.data + session.out.size
         p = start + 16
         p[0] = 0
         p[1] = <char>item.dest_ton
         p[2] = <char>item.dest_npi
         p += 3
-        memcpy(p, item.dest, item.dest_length)
-        p += item.dest_length
+        if self.local_numbers and item.dest_length > 4:
+            (p - 2)[0] = 2
+            p[0] = 48
+            p += 1
+            cut = 2
+        memcpy(p, item.dest + cut, item.dest_length - cut)
+        p += item.dest_length - cut
         p[0] = 0
         p[1] = <char>item.source_ton
         p[2] = <char>item.source_npi
         p += 3
         memcpy(p, item.source, item.source_length)
         p += item.source_length
-        memcpy(p, b"\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00", 10)
-        sm_length = p + 10
-        p += 11
-        memcpy(p, b"id:", 3)
-        memcpy(p + 3, number, length)
-        p += 3 + length
-        memcpy(p, b" sub:001 dlvrd:00", 17)
-        p[17] = 49 if item.verdict == self.verdict_count else 48
-        memcpy(p + 18, b" submit date:", 13)
-        memcpy(p + 31, self.date(0, item.submitted_s), 10)
-        memcpy(p + 41, b" done date:", 11)
-        memcpy(p + 52, self.date(1, now_s), 10)
-        memcpy(p + 62, b" stat:", 6)
-        memcpy(p + 68, self.stats[item.verdict], 7)
-        memcpy(p + 75, b" err:", 5)
-        memcpy(p + 80, self.receipt_errors[item.verdict], 3)
-        memcpy(p + 83, b" text:", 6)
-        memcpy(p + 89, item.text, item.text_length)
-        p += 89 + item.text_length
-        sm_length[0] = <char>(p - sm_length - 1)
-        memcpy(p, b"\x00\x1e\x00", 3)
-        p[3] = <char>(length + 1)
-        memcpy(p + 4, number, length)
-        p += 4 + length
-        memcpy(p, b"\x00\x04\x27\x00\x01", 5)
-        p[5] = <char>self.states[item.verdict]
-        p += 6
+        if item.verdict == self.verdict_count + 2:
+            memcpy(p, b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x04STOP", 15)
+            p += 15
+            tlvs = False
+        else:
+            p[0] = 0
+            p[1] = <char>self.receipt_esm_class
+            p += 2
+            if item.form == DATA_FORM:
+                command = DATA_SM
+                memset(p, 0, 2)
+                p += 2
+            else:
+                memset(p, 0, 9)
+                sm_length = p + 8
+                if item.form != TLV_FORM:
+                    size = self.text(text, item, number, length, now_s)
+                if item.form == UCS2_FORM:
+                    p[6] = 8
+                    for i in range(size - 1, -1, -1):
+                        text[2 * i + 1] = text[i]
+                        text[2 * i] = 0
+                    size *= 2
+                p += 9
+                if item.form == PAYLOAD_FORM or size > LONGEST_TEXT:
+                    memcpy(p, b"\x04\x24", 2)
+                    p[2] = <char>(size >> 8)
+                    p[3] = <char>size
+                    memcpy(p + 4, text, size)
+                    p += 4 + size
+                    tlvs = False
+                else:
+                    sm_length[0] = <char>size
+                    memcpy(p, text, size)
+                    p += size
+                    tlvs = item.form != TEXT_FORM
+        if tlvs:
+            memcpy(p, b"\x00\x1e\x00", 3)
+            p[3] = <char>(length + 1)
+            memcpy(p + 4, number, length)
+            p += 4 + length
+            memcpy(p, b"\x00\x04\x27\x00\x01", 5)
+            p[5] = <char>self.states[item.verdict]
+            p += 6
         put32(start, <uint32_t>(p - start))
-        put32(start + 4, DELIVER_SM)
+        put32(start + 4, command)
         put32(start + 8, 0)
         put32(start + 12, item.sequence)
         session.out.size += p - start
         return 0
+
+    cdef int text(self, char *out, Item *item, const char *number, int length, int64_t now_s) noexcept:
+        """Writes the receipt's text (at most 384 octets); returns its length."""
+        cdef char *p = out
+        cdef int i, field
+        for i in range(self.piece_count):
+            memcpy(p, self.fixed + self.pieces[i].start, self.pieces[i].length)
+            p += self.pieces[i].length
+            field = self.pieces[i].field
+            if field == ID_FIELD:
+                memcpy(p, number, length)
+                p += length
+            elif field == DLVRD_FIELD:
+                memcpy(p, b"000", 3)
+                if item.verdict == self.verdict_count:
+                    p[2] = 49
+                p += 3
+            elif field == STAT_FIELD:
+                memcpy(p, self.stats[item.verdict], self.stat_lengths[item.verdict])
+                p += self.stat_lengths[item.verdict]
+            elif field == ERR_FIELD:
+                memcpy(p, self.receipt_errors[item.verdict], 3)
+                p += 3
+            elif field == TEXT_FIELD:
+                memcpy(p, item.text, item.text_length)
+                p += item.text_length
+            elif field >= FIRST_TIME_FIELD + 4:
+                p += self.time_text(p, 1, field - FIRST_TIME_FIELD - 4, now_s)
+            elif field >= FIRST_TIME_FIELD:
+                p += self.time_text(p, 0, field - FIRST_TIME_FIELD, item.submitted_s)
+        return <int>(p - out)
+
+    cdef int time_text(self, char *out, int which, int shape, int64_t at_s) noexcept:
+        """10, 12 or 14 digits, or seconds of unix time: shapes 0 to 3."""
+        cdef IdForm seconds
+        if shape == 3:
+            seconds.base = 10
+            seconds.letters = 0
+            seconds.width = 0
+            return digits(out, at_s, &seconds)
+        if shape == 2:
+            out[0] = 50
+            out[1] = 48
+            out += 2
+        memcpy(out, self.date(which, at_s), 10)
+        if shape == 0:
+            return 10
+        two(out + 10, <int>(at_s % 60))
+        return 12 if shape == 1 else 14
 
     cdef char *date(self, int which, int64_t at_s) noexcept:
         """YYMMDDhhmm in UTC, kept for the minute."""

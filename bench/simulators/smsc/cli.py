@@ -4,17 +4,31 @@ import asyncio
 import json
 import signal
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import uvloop
 
 from bench.simulators.smsc import witness as witness_file
-from bench.simulators.smsc.behaviour import Behaviour, IdFormat
+from bench.simulators.smsc.behaviour import Behaviour
+from bench.simulators.smsc.dialects import Dialect, Form, IdFormat
 
 if TYPE_CHECKING:
     from bench.simulators.smsc.server import Simulator
+
+
+class Number(click.ParamType[int]):
+    """Decimal, or hexadecimal with 0x."""
+
+    name = "NUMBER"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else int(str(value), 0)
+        except ValueError:
+            self.fail(f"{value!r} is no number", param, ctx)
 
 
 class ErrorShare(click.ParamType[tuple[int, float]]):
@@ -45,6 +59,8 @@ MS = click.FloatRange(0.0)
 @click.option("--password", default="", help="Password that --system-id must give.")
 @click.option("--latency-ms", default=0.0, type=MS, help="Time until a submit_sm is answered.")
 @click.option("--jitter-ms", default=0.0, type=MS, help="Up to this much more, evenly spread.")
+@click.option("--late-share", default=0.0, type=SHARE, help="Share of the responses that come late.")
+@click.option("--late-ms", default=0.0, type=MS, help="How much later those come.")
 @click.option(
     "--window",
     default=0,
@@ -57,13 +73,39 @@ MS = click.FloatRange(0.0)
     type=click.IntRange(0),
     help="submit_sm a second per system_id, 200 ms of it at once; more gets ESME_RTHROTTLED. 0: no limit.",
 )
+@click.option("--bind-tps", default=0, type=click.IntRange(0), help="The same for each bind by itself.")
 @click.option("--throttle-share", default=0.0, type=SHARE, help="Share answered with ESME_RTHROTTLED.")
+@click.option(
+    "--storm-every-ms", default=0.0, type=MS, help="Time from one throttling storm's begin to the next's."
+)
+@click.option("--storm-ms", default=0.0, type=MS, help="Length of a storm: all get ESME_RTHROTTLED.")
 @click.option(
     "--error",
     "errors",
     multiple=True,
     type=ErrorShare(),
     help="Share refused with this command_status, as 0x0B=0.02. Repeatable.",
+)
+@click.option(
+    "--full-box-share", default=0.0, type=SHARE, help="Share of the destinations that get ESME_RMSGQFUL."
+)
+@click.option(
+    "--full-box-ms", default=0.0, type=MS, help="For so long since the first submit_sm. 0: for ever."
+)
+@click.option(
+    "--empty-id-share", default=0.0, type=SHARE, help="Share of the accepted that get no message id."
+)
+@click.option(
+    "--required-tlv",
+    default=0,
+    type=Number(),
+    help="Tag without which a submit_sm gets ESME_RMISSINGOPTPARAM, as 0x1400. 0: none.",
+)
+@click.option(
+    "--congestion",
+    default=-1,
+    type=click.IntRange(-1, 101),
+    help="congestion_state in responses: 0 to 100, 101 by the TPS limit's load, -1 none.",
 )
 @click.option("--silent-share", default=0.0, type=SHARE, help="Share accepted and never answered.")
 @click.option(
@@ -79,6 +121,24 @@ MS = click.FloatRange(0.0)
     type=SHARE,
     help="Share of the receipts that say UNDELIV, EXPIRED or REJECTD.",
 )
+@click.option(
+    "--accepted-first-share",
+    default=0.0,
+    type=SHARE,
+    help="Share that gets ACCEPTD first.",
+)
+@click.option(
+    "--corrected-share", default=0.0, type=SHARE, help="Share that gets UNDELIV, and DELIVRD after it."
+)
+@click.option("--doubled-share", default=0.0, type=SHARE, help="Share that gets the same receipt twice.")
+@click.option(
+    "--second-receipt-ms",
+    default=50.0,
+    show_default=True,
+    type=MS,
+    help="Time from the first of two receipts to the second.",
+)
+@click.option("--reply-share", default=0.0, type=SHARE, help="Share whose recipient answers STOP.")
 @click.option(
     "--receipt-delay-ms",
     default=50.0,
@@ -101,17 +161,76 @@ MS = click.FloatRange(0.0)
     help="Unanswered deliver_sm per bind; further receipts wait.",
 )
 @click.option(
+    "--receipt-form",
+    default="both",
+    show_default=True,
+    type=click.Choice(get_args(Form)),
+    help="Where a receipt is: text and TLVs, one of them, message_payload, UCS-2, data_sm.",
+)
+@click.option(
+    "--receipt-dialect",
+    default="standard",
+    show_default=True,
+    type=click.Choice(get_args(Dialect)),
+    help="How its text is written.",
+)
+@click.option(
+    "--receipt-esm-class", default=0x04, show_default=True, type=Number(), help="esm_class of receipts."
+)
+@click.option(
+    "--receipt-local-numbers", is_flag=True, help="Receipts name the recipient as 0 and national digits."
+)
+@click.option(
+    "--unanswered-ms",
+    default=0.0,
+    type=MS,
+    help="Drop a bind that leaves a deliver_sm unanswered for so long. 0: never.",
+)
+@click.option(
     "--id-format",
     default="hex",
     show_default=True,
-    type=click.Choice(["hex", "decimal"]),
+    type=click.Choice(get_args(IdFormat)),
     help="Message ids in responses.",
 )
 @click.option(
     "--receipt-id-format",
     default=None,
-    type=click.Choice(["hex", "decimal"]),
+    type=click.Choice(get_args(IdFormat)),
     help="Message ids in receipts; as in responses unless given.",
+)
+@click.option("--ids-per-account", is_flag=True, help="Each system_id counts its ids itself: the same again.")
+@click.option(
+    "--id-reuse", default=0, type=click.IntRange(0), help="Give the same ids again after so many. 0: never."
+)
+@click.option(
+    "--sc-interface-version",
+    default="0x34",
+    show_default=True,
+    type=click.Choice(["0x33", "0x34", "0x50", "none"]),
+    help="In bind responses; none leaves the TLV out.",
+)
+@click.option(
+    "--max-binds", default=0, type=click.IntRange(0), help="Binds per system_id; more get ESME_RALYBND."
+)
+@click.option(
+    "--stale-bind-s",
+    default=0.0,
+    type=click.FloatRange(0.0),
+    help="A session that dropped without unbind holds its bind so long: ESME_RALYBND.",
+)
+@click.option(
+    "--refuse-bind",
+    "refused_binds",
+    multiple=True,
+    type=Number(),
+    help="Status of the first bind, as 0x0D; repeated, of the next ones.",
+)
+@click.option(
+    "--restart-down-s",
+    default=0.0,
+    type=click.FloatRange(0.0),
+    help="How long it is away after SIGUSR1 (keeps its memory) or SIGUSR2 (forgets).",
 )
 @click.option(
     "--enquire-link-s",
@@ -126,65 +245,45 @@ MS = click.FloatRange(0.0)
     type=click.Path(path_type=Path, dir_okay=False),
     help="Append every accepted part to this file.",
 )
+@click.option(
+    "--receipts",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append every acknowledged receipt to this file.",
+)
 @click.option("--seed", default=0, show_default=True, type=int, help="Same seed, same fates.")
 @click.option("--json-status", is_flag=True, help="Counters as a JSON line every second and at the end.")
-def smsc(
-    host: str,
-    port: int,
-    system_id: str,
-    password: str,
-    latency_ms: float,
-    jitter_ms: float,
-    window: int,
-    tps: int,
-    throttle_share: float,
-    errors: tuple[tuple[int, float], ...],
-    silent_share: float,
-    receipt_share: float,
-    undelivered_share: float,
-    receipt_delay_ms: float,
-    receipt_jitter_ms: float,
-    receipt_before_response: float,
-    receipt_window: int,
-    id_format: IdFormat,
-    receipt_id_format: IdFormat | None,
-    enquire_link_s: float,
-    witness: Path | None,
-    seed: int,
-    json_status: bool,
-) -> None:
+def smsc(**options: Any) -> None:
     from bench.simulators.smsc.server import Door, Simulator
 
+    paths = {name: options.pop(name) for name in ("witness", "receipts")}
+    json_status: bool = options.pop("json_status")
+    restart_down_s: float = options.pop("restart_down_s")
+    version = options.pop("sc_interface_version")
+    door_names = {field.name for field in fields(Door)}
+    door_options = {name: options.pop(name) for name in list(options) if name in door_names}
+    door_options["version"] = None if version == "none" else int(version, 0)
     try:
-        behaviour = Behaviour(
-            latency_ms=latency_ms,
-            jitter_ms=jitter_ms,
-            window=window,
-            tps=tps,
-            throttle_share=throttle_share,
-            errors=errors,
-            silent_share=silent_share,
-            receipt_share=receipt_share,
-            undelivered_share=undelivered_share,
-            receipt_delay_ms=receipt_delay_ms,
-            receipt_jitter_ms=receipt_jitter_ms,
-            receipt_before_response=receipt_before_response,
-            receipt_window=receipt_window,
-            id_format=id_format,
-            receipt_id_format=receipt_id_format,
-            seed=seed,
-        )
-        door = Door(host, port, system_id, password, enquire_link_s)
-        uvloop.run(_serve(Simulator(door, behaviour, witness), json_status))
+        door, behaviour = Door(**door_options), Behaviour(**options)
+        simulator = Simulator(door, behaviour, paths["witness"], paths["receipts"])
+        uvloop.run(_serve(simulator, json_status, restart_down_s))
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error
 
 
-async def _serve(simulator: "Simulator", json_status: bool) -> None:
+async def _serve(simulator: "Simulator", json_status: bool, restart_down_s: float) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    restarts: set[asyncio.Task[None]] = set()
+
+    def restart(memory: bool) -> None:
+        restarts.add(task := loop.create_task(simulator.restart(memory=memory, down_s=restart_down_s)))
+        task.add_done_callback(restarts.discard)
+
+    loop.add_signal_handler(signal.SIGUSR1, restart, True)
+    loop.add_signal_handler(signal.SIGUSR2, restart, False)
     await simulator.start()
     _line({"listening": simulator.port})
     while not stopping.is_set():

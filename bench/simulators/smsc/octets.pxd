@@ -21,19 +21,27 @@ cdef inline void put32(char *p, uint32_t value) noexcept nogil:
     p[3] = <char>value
 
 
-cdef inline int digits(char *out, uint64_t number, bint as_hex) noexcept nogil:
-    """Writes the number without leading zeros; returns its length (at most 20)."""
-    cdef char turned[20]
+cdef struct IdForm:
+    uint64_t base
+    char letters           # what 10 is written as, less 10
+    int width
+
+
+cdef inline int digits(char *out, uint64_t number, const IdForm *form) noexcept nogil:
+    """Writes the number, with zeros in front up to the form's width (at most 80); returns its length."""
+    cdef char turned[80]
     cdef int length = 0
     cdef int i
-    cdef uint64_t base = 16 if as_hex else 10
     while True:
-        i = <int>(number % base)
-        turned[length] = <char>(48 + i if i < 10 else 87 + i)
+        i = <int>(number % form.base)
+        turned[length] = <char>(48 + i if i < 10 else form.letters + i)
         length += 1
-        number //= base
+        number //= form.base
         if number == 0:
             break
+    while length < form.width:
+        turned[length] = 48
+        length += 1
     for i in range(length):
         out[i] = turned[length - 1 - i]
     return length

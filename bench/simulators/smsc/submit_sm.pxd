@@ -19,6 +19,7 @@ cdef struct Message:
     Py_ssize_t text_length
     uint16_t reference
     uint8_t part, parts
+    bint tagged            # has the TLV that was asked for
 
 
 cdef inline uint64_t fingerprint(const uint8_t *text, Py_ssize_t length) noexcept nogil:
@@ -73,7 +74,7 @@ cdef inline void read_udh(Message *m) noexcept nogil:
     m.text_length -= end
 
 
-cdef inline uint32_t read_submit(const uint8_t *body, Py_ssize_t size, Message *m) noexcept nogil:
+cdef inline uint32_t read_submit(const uint8_t *body, Py_ssize_t size, int required_tlv, Message *m) noexcept nogil:
     """0, or the command_status that answers a malformed body."""
     cdef Py_ssize_t p = 0
     cdef Py_ssize_t at
@@ -118,11 +119,14 @@ cdef inline uint32_t read_submit(const uint8_t *body, Py_ssize_t size, Message *
     m.reference = 0
     m.part = 1
     m.parts = 1
+    m.tagged = False
     while p + 4 <= size:
         at = p + 4
         length = body[p + 2] << 8 | body[p + 3]
         if at + length > size:
             return RINVCMDLEN
+        if (body[p] << 8 | body[p + 1]) == required_tlv:
+            m.tagged = True
         if body[p] == 0x04 and body[p + 1] == 0x24 and m.text_length == 0:
             m.text = body + at
             m.text_length = length

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 cdef struct Item:
-    int64_t due_ms
+    int64_t due_ms         # of a receipt that was sent: when, in microseconds
     uint64_t number
     int64_t submitted_s
     int32_t owner          # account of a receipt, session handle of a response
@@ -14,6 +14,7 @@ cdef struct Item:
     uint8_t response       # 1: a submit_sm_resp, 0: a receipt
     uint8_t used           # in the unanswered ring
     uint8_t verdict
+    uint8_t form           # of a receipt; of a response, 1: without an id
     uint8_t source_ton, source_npi, dest_ton, dest_npi
     uint8_t source_length, dest_length, text_length
     char source[20]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 RECORD = struct.Struct("<qQQHBBBBBB20s20s")
+RECEIPT = struct.Struct("<QiB3x")
 HEAD = b"HELIOGRAPH WITNESS 1\n".ljust(RECORD.size, b"\0")
 KEY_START = 16  # behind time and id: what makes two accepted parts the same
 DESTINATION_START = 52
@@ -82,6 +83,35 @@ class WitnessFile:
 
     def close(self) -> None:
         os.close(self._file)
+
+
+class Acknowledged(NamedTuple):
+    """A receipt that was answered with status 0: its message id as a number, account and verdict."""
+
+    number: int
+    account: int
+    verdict: int
+
+
+class ReceiptFile:
+    """Appends acknowledged receipts: 16-octet records, nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, records: bytes) -> None:
+        if records:
+            self._file.write(records)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def acknowledged(path: Path) -> Iterator[Acknowledged]:
+    """Every acknowledged receipt, in order."""
+    data = path.read_bytes() if path.exists() else b""
+    for fields in RECEIPT.iter_unpack(data[: len(data) - len(data) % RECEIPT.size]):
+        yield Acknowledged._make(fields)
 
 
 def _blocks(path: Path, parts: int | None = None) -> Iterator[bytes]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from engine._fast.columns import (
+    REJECT_CHARACTERS,
     REJECT_EMPTY,
     REJECT_NUMBER,
     REJECT_TOO_LONG,
     EncodedBatch,
     ParsedBatch,
 )
+from engine._fast.forms import PAYLOAD, SAR
+from engine._fast.pure.repertoire import Repertoire, header, pack, user_data
 from engine._fast.pure.text import ENCODING_GSM, Template, encode, split, texts
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ DELIVER_SM = 0x00000005
 DATA_SM = 0x00000103
 
 HEADER = struct.Struct(">IIII")
+_SAR = struct.Struct(">HHHHHBHHB")  # sar_msg_ref_num, sar_total_segments, sar_segment_seqnum
 MAX_SEQUENCE = 0x7FFFFFFF
 MAX_PDU = 64 * 1024
 
@@ -37,12 +41,12 @@ def next_sequence(sequence: int) -> int:
 
 
 def part_reference(slice_id: int, row: int) -> int:
-    """The 8-bit concatenation reference of a row: the same on every retry, spread over neighbours."""
+    """The concatenation reference of a row, 16 bits: the same on every retry, spread over neighbours."""
     mask = 2**64 - 1
     mixed = (slice_id * 0x9E3779B97F4A7C15 + row) & mask
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
-    return (mixed ^ (mixed >> 31)) & 0xFF
+    return (mixed ^ (mixed >> 31)) & 0xFFFF
 
 
 def _check_sequence(sequence: int) -> None:
@@ -50,12 +54,23 @@ def _check_sequence(sequence: int) -> None:
         raise ValueError("a sequence_number is from 1 to 0x7FFFFFFF")
 
 
+class _Body(NamedTuple):
+    """What differs between the PDUs of one message."""
+
+    esm_class: int
+    data_coding: int
+    short_message: bytes = b""
+    tlvs: bytes = b""
+
+
 class SubmitEncoder:
     """Writes a claim's submit_sm PDUs (SMPP 3.4 §4.4.1) from the columns of a recipient chunk.
 
-    A message in the GSM alphabet goes unpacked with `gsm_data_coding`, any other as UCS-2 (data_coding 8);
-    one of several parts carries an 8-bit concatenation header and esm_class 0x40. Raises ValueError for a
-    field that does not fit the PDU.
+    Without `repertoire`, a message in the GSM alphabet goes unpacked with `gsm_data_coding`, any other as
+    UCS-2 with `ucs2_data_coding`; one of several parts carries an 8-bit concatenation header. With one, each
+    message takes the cheapest of its forms, and several parts go out as its `splitting` says. esm_class is
+    0x40 wherever there is a user data header. `tlvs` end every PDU. `validity_period` may be set between
+    batches. Raises ValueError for a field that does not fit the PDU.
     """
 
     def __init__(
@@ -74,23 +89,42 @@ class SubmitEncoder:
         validity_period: bytes = b"",
         max_parts: int = 10,
         gsm_data_coding: int = 0,
+        ucs2_data_coding: int = 8,
+        repertoire: Repertoire | None = None,
+        tlvs: bytes = b"",
     ) -> None:
         for name, text, most in (
             ("source", source, 20),
-            ("service_type", service_type, 5),
+            ("service_type", service_type, 32),
             ("validity_period", validity_period, 16),
         ):
             if len(text) > most or 0 in text:
                 raise ValueError(f"{name} has at most {most} octets and no NUL")
         if not 1 <= max_parts <= 255:
             raise ValueError("max_parts is from 1 to 255")
+        if len(tlvs) > 1024:
+            raise ValueError("tlvs has at most 1024 octets")
         self.template = template
         self.max_parts = max_parts
         self._head = service_type + b"\0" + bytes((source_ton, source_npi)) + source + b"\0"
         self._head += bytes((dest_ton, dest_npi))
-        self._flags = bytes((protocol_id, priority)) + b"\0" + validity_period + b"\0"
-        self._flags += bytes((registered_delivery, 0))
-        self._gsm_data_coding = bytes((gsm_data_coding,))
+        self._flags = bytes((protocol_id, priority)) + b"\0"
+        self.validity_period = validity_period
+        self._registered_delivery = bytes((registered_delivery, 0))
+        self._gsm_data_coding = gsm_data_coding
+        self._ucs2_data_coding = ucs2_data_coding
+        self.repertoire = repertoire
+        self._tlvs = tlvs
+
+    @property
+    def validity_period(self) -> bytes:
+        return self._validity_period
+
+    @validity_period.setter
+    def validity_period(self, validity_period: bytes) -> None:
+        if len(validity_period) > 16 or 0 in validity_period:
+            raise ValueError("validity_period has at most 16 octets and no NUL")
+        self._validity_period = validity_period
 
     def encode(
         self,
@@ -100,51 +134,98 @@ class SubmitEncoder:
         row_base: int,
         slice_id: int,
         first_sequence: int,
+        row_ids: array[int] | None = None,
     ) -> EncodedBatch:
         """PDUs of `rows` (int32, rows of the chunk; `msisdn` int64 and `columns` as for `text.render`).
 
-        The batch's `row` is row_base + the position in `rows`. Raises as `text.render` does, ValueError for a
-        bad first_sequence, OverflowError above 2 GiB.
+        The batch's `row` is row_base + the position in `rows`. The reference of a message's parts is that of
+        (slice_id, its row), or with `row_ids` (int32, one for each of `rows`) of (slice_id, its id): a retry
+        gives what the first attempt had. Raises as `text.render` does, ValueError for a bad first_sequence or
+        too few row_ids, OverflowError above 2 GiB.
         """
         _check_sequence(first_sequence)
+        if row_ids is not None and len(row_ids) < len(rows):
+            raise ValueError("a column is shorter than its batch")
         numbers = memoryview(msisdn).cast("B").cast("q")
         batch, sequence = EncodedBatch(), first_sequence
+        if self.repertoire is not None and self.repertoire.splitting == PAYLOAD:
+            batch.billed = array("h")
         messages = texts(self.template, columns, rows)
         for position, (chunk_row, text) in enumerate(zip(rows, messages, strict=True)):
             if not 0 <= chunk_row < len(numbers):
                 raise IndexError(f"row {chunk_row} is outside the chunk")
             row, number = row_base + position, numbers[chunk_row]
-            encoding, octets = encode(text)
-            pieces = split(encoding, octets)
-            code = REJECT_TOO_LONG if len(pieces) > self.max_parts else 0 if pieces else REJECT_EMPTY
+            reference = part_reference(slice_id, row if row_ids is None else row_ids[position])
+            bodies, billed = self._bodies(text, reference)
+            code = REJECT_TOO_LONG if billed > self.max_parts else 0 if bodies else REJECT_EMPTY
+            if billed < 0:
+                code = REJECT_CHARACTERS
             if number <= 0:
                 code = REJECT_NUMBER
             if code:
                 batch.rejected.append(row)
                 batch.reject_code.append(code)
                 continue
-            reference = part_reference(slice_id, row)
-            for part, piece in enumerate(pieces, 1):
-                udh = bytes((5, 0, 3, reference, len(pieces), part)) if len(pieces) > 1 else b""
-                self._append(batch, sequence, number, encoding, udh + piece, bool(udh))
+            for part, body in enumerate(bodies, 1):
+                self._append(batch, sequence, number, body)
                 batch.row.append(row)
                 batch.part.append(part)
-                batch.parts.append(len(pieces))
+                batch.parts.append(len(bodies))
                 batch.msisdn.append(number)
+                if batch.billed is not None:
+                    batch.billed.append(billed if len(bodies) == 1 else 1)
                 sequence = next_sequence(sequence)
         return batch
 
-    def _append(
-        self, batch: EncodedBatch, sequence: int, number: int, encoding: int, message: bytes, udhi: bool
-    ) -> None:
-        body = b"%b%d\0%c%b%b\0%c%b" % (
+    def _bodies(self, text: str, reference: int) -> tuple[list[_Body], int]:
+        """What differs from PDU to PDU of a message, and the parts it is charged for: -1 for characters that
+        are rejected. Nothing differs where there are too many parts."""
+        if self.repertoire is None:
+            encoding, octets = encode(text)
+            coding = self._gsm_data_coding if encoding == ENCODING_GSM else self._ucs2_data_coding
+            pieces = split(encoding, octets)
+            if len(pieces) < 2:
+                return [_Body(0, coding, piece) for piece in pieces], len(pieces)
+            if len(pieces) > self.max_parts:
+                return [], len(pieces)
+            head = bytes((5, 0, 3, reference & 0xFF, len(pieces)))
+            return [
+                _Body(0x40, coding, head + bytes([part]) + piece) for part, piece in enumerate(pieces, 1)
+            ], len(pieces)
+        written = self.repertoire.write(text)
+        if written is None:
+            return [], -1
+        form, pieces, splitting = written.form, list(written.pieces), self.repertoire.splitting
+        if len(pieces) > self.max_parts:
+            return [], len(pieces)
+        if len(pieces) > 1 and splitting == PAYLOAD:
+            whole = b"".join(pieces)
+            whole = pack(whole, 0) if form.packed else whole
+            payload = b"\x04\x24" + len(whole).to_bytes(2, "big") + whole
+            return [_Body(0, form.data_coding, tlvs=payload)], len(pieces)
+        bodies = []
+        for part, piece in enumerate(pieces, 1):
+            head = header(form, splitting, reference, len(pieces), part)
+            sar = b""
+            if len(pieces) > 1 and splitting == SAR:
+                sar = _SAR.pack(0x020C, 2, reference, 0x020E, 1, len(pieces), 0x020F, 1, part)
+            message = user_data(form, head, piece)
+            bodies.append(_Body(0x40 if head else 0, form.data_coding, message, tlvs=sar))
+        return bodies, len(pieces)
+
+    def _append(self, batch: EncodedBatch, sequence: int, number: int, this: _Body) -> None:
+        body = b"%b%d\0%c%b%b\0%b%c\0%c%b%b%b" % (
             self._head,
             number,
-            0x40 if udhi else 0,
+            this.esm_class,
             self._flags,
-            self._gsm_data_coding if encoding == ENCODING_GSM else b"\x08",
-            len(message),
-            message,
+            self.validity_period,
+            self._registered_delivery,
+            this.data_coding,
+            len(this.short_message),
+            this.short_message,
+            this.tlvs,
+            self._tlvs,
         )
         batch.pdus += HEADER.pack(HEADER.size + len(body), SUBMIT_SM, 0, sequence) + body
         batch.end.append(len(batch.pdus))
@@ -159,6 +240,8 @@ def take(batch: EncodedBatch, indices: array[int], first_sequence: int) -> Encod
     """
     _check_sequence(first_sequence)
     taken, sequence = EncodedBatch(), first_sequence
+    if batch.billed is not None:
+        taken.billed = array("h", [batch.billed[index] for index in indices if 0 <= index < batch.count])
     for index in indices:
         if not 0 <= index < batch.count:
             raise IndexError(f"PDU {index} is outside the batch")

@@ -3,7 +3,8 @@
 SMPP 3.4 §4.6, §4.7 and appendix B, and what SMSCs send instead. A receipt is recognised by `esm_class &
 0x3C`. With esm_class 0 the kind stays MO, but where the PDU reads as a receipt (an id and a state) the id,
 verdict and state are filled in: it is a receipt only if that id is known. A malformed body gives
-KIND_OTHER_ACK without an id.
+KIND_OTHER_ACK without an id. What is no receipt by its flag keeps its whole PDU, so that nothing a person
+wrote is lost.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NOT_FINAL, UNDELIVERED, DELIVERED = 0, 1, 2
 FAILURES = (3, 4, 5, 8, 9)
 ERROR_LENGTH = 6
 NUMBER_LENGTH = 18
+DATE_LENGTH = 20
 
 STATES = {
     b"schedul": 0, b"scheduled": 0,
@@ -60,17 +62,20 @@ ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 class _Body(NamedTuple):
     source: bytes
+    destination: bytes
     esm_class: int
     data_coding: int
     message: bytes
     tlvs: dict[int, bytes]
 
 
-def parse(data: Buffer, start: array[int], end: array[int]) -> ReceiptBatch:
+def parse(data: Buffer, start: array[int], end: array[int], prefer_text: bool = False) -> ReceiptBatch:
     """Read the PDUs data[start[i]:end[i]], each a whole deliver_sm or data_sm.
 
-    TLVs 0x001E (receipted_message_id) and 0x0427 (message_state) win over the text; the text is read up to
-    its `text:` key. Raises ValueError for offsets outside the data or PDUs under 16 octets.
+    TLVs 0x001E (receipted_message_id) and 0x0427 (message_state) win over the text, with `prefer_text` the
+    text over them; the text is read up to its `text:` key. 0x0423 (network_error_code) is kept raw; it stands
+    in for a missing `err:`, which has codes of another table. Raises ValueError for offsets outside the data
+    or PDUs under 16 octets.
     """
     octets = bytes(data)
     batch = ReceiptBatch()
@@ -79,23 +84,28 @@ def parse(data: Buffer, start: array[int], end: array[int]) -> ReceiptBatch:
     for first, last in zip(start, end, strict=True):
         if first < 0 or last - first < 16 or last > len(octets):
             raise ValueError("a PDU lies outside the data or is shorter than its header")
-        _append(batch, octets[first:last])
+        _append(batch, octets[first:last], prefer_text)
     return batch
 
 
-def _append(batch: ReceiptBatch, pdu: bytes) -> None:
+def _append(batch: ReceiptBatch, pdu: bytes, prefer_text: bool) -> None:
     command = int.from_bytes(pdu[4:8], "big")
-    kind, identity, state, error, done = KIND_OTHER_ACK, b"", UNKNOWN_STATE, b"", -1
+    kind, identity, state, error, done, submit = KIND_OTHER_ACK, b"", UNKNOWN_STATE, b"", -1, -1
+    network = done_raw = b""
     body = _body(pdu, command)
     if body is not None:
         kind = _kind(body.esm_class)
         fields = _text_fields(_plain(body))
-        identity = body.tlvs.get(TLV_RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0] or fields.get("id", b"")
-        state = _state(body.tlvs.get(TLV_MESSAGE_STATE, b""), fields.get("stat", b""))
-        error = _error(body.tlvs.get(TLV_NETWORK_ERROR_CODE, b""), fields.get("err", b""))
-        done = _date(fields.get("done", b""))
+        told = (body.tlvs.get(TLV_RECEIPTED_MESSAGE_ID, b"").split(b"\0")[0], fields.get("id", b""))
+        identity = told[prefer_text] or told[not prefer_text]
+        state = _state(body.tlvs.get(TLV_MESSAGE_STATE, b""), fields.get("stat", b""), prefer_text)
+        network = body.tlvs.get(TLV_NETWORK_ERROR_CODE, b"")
+        error = _error(network, fields.get("err", b""))
+        done_raw = fields.get("done", b"")[:DATE_LENGTH]
+        done, submit = _date(fields.get("done", b"")), _date(fields.get("submit", b""))
         if kind == KIND_OTHER_ACK or (kind == KIND_MO and (not identity or state == UNKNOWN_STATE)):
-            identity, state, error, done = b"", UNKNOWN_STATE, b"", -1
+            identity, state, error, done, submit = b"", UNKNOWN_STATE, b"", -1, -1
+            network = done_raw = b""
     verdict = NOT_FINAL
     if kind != KIND_INTERMEDIATE:
         verdict = DELIVERED if state == 2 else UNDELIVERED if state in FAILURES else NOT_FINAL
@@ -111,6 +121,39 @@ def _append(batch: ReceiptBatch, pdu: bytes) -> None:
     batch.errors += error
     batch.error_end.append(len(batch.errors))
     batch.done_s.append(done)
+    batch.submit_s.append(submit)
+    batch.done_raw += done_raw
+    batch.done_raw_end.append(len(batch.done_raw))
+    batch.network += network.hex().encode()
+    batch.network_end.append(len(batch.network))
+    batch.sender += body.destination if body else b""
+    batch.sender_end.append(len(batch.sender))
+    batch.pdu += pdu if kind in (KIND_MO, KIND_OTHER_ACK) else b""
+    batch.pdu_end.append(len(batch.pdu))
+
+
+def delivered_at(
+    done_s: array[int],
+    done_raw: bytes | bytearray,
+    done_raw_end: array[int],
+    sent_s: array[int],
+    received_us: int,
+    offset_s: int,
+) -> array[int]:
+    """When each was done, unix microseconds: its done date, if it lies between submit and arrival, else the
+    arrival. Dates are local, `offset_s` ahead of UTC; an epoch has no zone."""
+    found, start = array("q"), 0
+    for done, end, sent in zip(done_s, done_raw_end, sent_s, strict=True):
+        at_us = (done - (0 if _is_epoch(bytes(done_raw[start:end])) else offset_s)) * 1_000_000
+        start = end
+        between = done >= 0 and sent * 1_000_000 <= at_us <= received_us
+        found.append(at_us if between else received_us)
+    return found
+
+
+def _is_epoch(text: bytes) -> bool:
+    """Seconds or milliseconds since 1970: ten digits that begin with 16 to 19, or thirteen."""
+    return len(text) == 13 or (len(text) == 10 and b"16" <= text[:2] <= b"19")
 
 
 def _kind(esm_class: int) -> int:
@@ -138,7 +181,7 @@ def _body(pdu: bytes, command: int) -> _Body | None:
         at += 2
         source = text()
         at += 2
-        text()  # destination_addr
+        destination = text()
         esm_class = pdu[at]
         message = b""
         if command == DATA_SM:
@@ -164,7 +207,7 @@ def _body(pdu: bytes, command: int) -> _Body | None:
             break
         tlvs.setdefault(tag, pdu[at : at + length])
         at += length
-    return _Body(source, esm_class, data_coding, message, tlvs)
+    return _Body(source, destination, esm_class, data_coding, message, tlvs)
 
 
 def _plain(body: _Body) -> bytes:
@@ -220,12 +263,13 @@ def _key(lower: bytes, at: int) -> tuple[str, int]:
     return "", at
 
 
-def _state(tlv: bytes, text: bytes) -> int:
-    if len(tlv) == 1 and tlv[0] <= 9:
-        return tlv[0]
-    if text.isdigit():
-        return int(text) if len(text) <= 3 and int(text) <= 9 else UNKNOWN_STATE
-    return STATES.get(text.lower(), UNKNOWN_STATE)
+def _state(tlv: bytes, text: bytes, prefer_text: bool) -> int:
+    by_tlv = tlv[0] if len(tlv) == 1 and tlv[0] <= 9 else UNKNOWN_STATE
+    by_text = STATES.get(text.lower(), UNKNOWN_STATE)
+    if text.isdigit() and len(text) <= 3 and int(text) <= 9:
+        by_text = int(text)
+    first, second = (by_text, by_tlv) if prefer_text else (by_tlv, by_text)
+    return first if first != UNKNOWN_STATE else second
 
 
 def _error(tlv: bytes, text: bytes) -> bytes:

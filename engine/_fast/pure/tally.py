@@ -5,7 +5,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
-from engine._fast.columns import ACCEPTED, DOUBT, FAILED, ClaimUpdate, EncodedBatch, ResultBatch
+from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED, ClaimUpdate, EncodedBatch, ResultBatch
+
+_CLOSES = (ACCEPTED, FAILED, DOUBT, DEFERRED)
 
 
 @dataclass(slots=True)
@@ -15,6 +17,7 @@ class _Message:
     accepted: int = 0
     failed: bool = False
     doubt: bool = False
+    deferred: bool = False
     touched: bool = False  # some part had an outcome, even RETRY: it was sent
 
 
@@ -63,9 +66,10 @@ class Tally:
         """Counts the messages whose last part got its outcome, one update for each claim touched.
 
         All parts accepted: sent. None accepted and one failed: failed. Some accepted and one failed:
-        undelivered. Otherwise, with one in doubt: in doubt. RETRY and THROTTLED leave a part open; late
-        results, unknown claims and a part's second final outcome are ignored. A claim without open rows is
-        closed and no longer followed. Raises ValueError if the outcomes are not one a result.
+        undelivered. Otherwise, with one in doubt: in doubt. With one DEFERRED: deferred, whatever the other
+        parts are. RETRY and THROTTLED leave a part open; late results, unknown claims and a part's second
+        final outcome are ignored. A claim without open rows is closed and no longer followed. Raises
+        ValueError if the outcomes are not one a result.
         """
         if len(outcome) != results.count:
             raise ValueError("one outcome for each result")
@@ -78,7 +82,7 @@ class Tally:
             update = updates.setdefault(number, ClaimUpdate(number))
             message = claim.message_of[index]
             message.touched = True
-            if claim.done[index] or message.open_parts < 0 or code not in (ACCEPTED, FAILED, DOUBT):
+            if claim.done[index] or message.open_parts < 0 or code not in _CLOSES:
                 continue
             claim.done[index] = 1
             message.open_parts -= 1
@@ -87,8 +91,10 @@ class Tally:
                 update.accepted_parts += 1
             elif code == FAILED:
                 message.failed = True
-            else:
+            elif code == DOUBT:
                 message.doubt = True
+            else:
+                message.deferred = True
             if message.open_parts == 0:
                 _count(message, update)
                 claim.open_rows -= 1
@@ -117,7 +123,9 @@ class Tally:
 
 
 def _count(message: _Message, update: ClaimUpdate) -> None:
-    if not message.failed and not message.doubt:
+    if message.deferred:
+        update.deferred += 1
+    elif not message.failed and not message.doubt:
         update.sent += 1
     elif message.failed and message.accepted:
         update.undelivered += 1

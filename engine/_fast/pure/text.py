@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from engine._fast.alphabet import ESCAPE, GSM
 from engine._fast.columns import TextTotals
+from engine._fast.forms import UTF16
+from engine._fast.pure.repertoire import Repertoire
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -149,24 +151,48 @@ def render(template: Template, columns: Sequence[Column], rows: array[int]) -> t
     return data, end
 
 
-def count(template: Template, columns: Sequence[Column], rows: array[int]) -> TextTotals:
-    """Messages, parts and encodings of the rows' texts. Same columns and errors as `render`."""
+def count(
+    template: Template,
+    columns: Sequence[Column],
+    rows: array[int],
+    repertoire: Repertoire | None = None,
+) -> TextTotals:
+    """Messages, parts and encodings of the rows' texts, in the cheapest of the repertoire's forms if there is
+    one. Same columns and errors as `render`."""
     totals = TextTotals()
+    if repertoire is not None:
+        totals.forms.extend([0] * len(repertoire.forms))
     longest = (-1, -1)
     for position, text in enumerate(texts(template, columns, rows)):
-        encoding, octets = encode(text)
-        n = len(split(encoding, octets))
+        if repertoire is None:
+            encoding, octets = encode(text)
+            n, length = len(split(encoding, octets)), len(octets)
+        else:
+            n, length, encoding = _count_in(repertoire, text, totals)
         totals.messages += 1
-        totals.parts += n
+        totals.parts += max(n, 0)
         if n == 0:
             totals.empty += 1
-        else:
+        elif n > 0:
             totals.histogram[min(n, 256) - 1] += 1
             if encoding == ENCODING_GSM:
                 totals.gsm += 1
             else:
                 totals.ucs2 += 1
-        if (n, len(octets)) > longest:
-            longest = (n, len(octets))
+        if (max(n, 0), length) > longest:
+            longest = (max(n, 0), length)
             totals.longest_row = position
     return totals
+
+
+def _count_in(repertoire: Repertoire, text: str, totals: TextTotals) -> tuple[int, int, int]:
+    """Parts (-1: rejected), octets and encoding of one message."""
+    written = repertoire.write(text)
+    if written is None:
+        totals.rejected += 1
+        return -1, 0, ENCODING_GSM
+    if written.pieces:
+        totals.forms[repertoire.forms.index(written.form)] += 1
+        totals.transliterated += written.transliterated
+    encoding = ENCODING_UCS2 if written.form.family == UTF16 else ENCODING_GSM
+    return len(written.pieces), sum(map(len, written.pieces)), encoding

@@ -5,6 +5,8 @@ from typing import Literal
 from uuid import UUID
 
 from engine.core_api.schema.base import Struct
+from engine.core_api.schema.doubts import DoubtPolicy
+from engine.core_api.schema.options import NO_OPTIONS, MessageOptions
 
 __all__ = [
     "Campaign",
@@ -16,6 +18,7 @@ __all__ = [
     "Counts",
     "Equation",
     "ErrorContext",
+    "Lane",
     "MessageError",
     "MessageErrors",
     "Recipient",
@@ -27,10 +30,12 @@ __all__ = [
 CampaignState = Literal["Pending", "Sending", "Paused", "Done", "Cancelled", "Failed", "Expired", "Returned"]
 Command = Literal["start", "pause", "resume", "cancel", "return"]
 ErrorContext = Literal["response", "receipt", "encode"]
+Lane = Literal["express", "bulk"]
 
 
-class CampaignSpec(Struct, frozen=True, kw_only=True):
-    """Seals a manifest; the campaign waits in Pending for its approval."""
+class CampaignSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Seals a manifest; the campaign waits in Pending for its approval. `lane`: express goes out before bulk;
+    it changes nothing of what is sent, and is not sealed."""
 
     decision_id: UUID
     campaign_id: UUID
@@ -41,6 +46,9 @@ class CampaignSpec(Struct, frozen=True, kw_only=True):
     sender_revision_id: UUID
     text: str
     upload_id: UUID
+    options: MessageOptions = NO_OPTIONS
+    in_doubt: DoubtPolicy = "hold"
+    lane: Lane = "bulk"
 
 
 class CampaignCommand(Struct, frozen=True, kw_only=True):
@@ -81,6 +89,9 @@ class Campaign(Struct, frozen=True, kw_only=True):
     sender: str
     text: str
     upload_id: UUID
+    options: MessageOptions = NO_OPTIONS
+    in_doubt: DoubtPolicy = "hold"
+    lane: Lane = "bulk"
     manifest_hash: str  # hex
     state: CampaignState
     reason: str

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from engine.core_api.schema.base import Struct
+from engine.core_api.schema.receipts import ReceiptJournal
 
 __all__ = ["Health", "Pulse"]
 
@@ -25,3 +26,4 @@ class Pulse(Struct, frozen=True, kw_only=True):
     delivered_per_s: float
     binds_bound: int
     binds_total: int
+    journal: ReceiptJournal = ReceiptJournal()  # of the engine that answers

@@ -10,7 +10,21 @@ from starlette.responses import Response
 from starlette.routing import Mount
 
 from engine.core_api import schema
-from engine.core_api.server import campaigns, channels, texts, uploads
+from engine.core_api.server import (
+    campaigns,
+    channels,
+    doubts,
+    errors,
+    money,
+    receipts,
+    retention,
+    routes,
+    stops,
+    texts,
+    trials,
+    uploads,
+    verify,
+)
 from engine.core_api.server.answers import Refused, problem
 from engine.core_api.server.state import EngineState
 from engine.core_api.tls import CoreProtocol, server_context
@@ -20,9 +34,23 @@ from engine.recipients.ingest import UploadError
 
 
 def application(state: EngineState) -> Starlette:
-    routes = [*channels.routes, *uploads.routes, *texts.routes, *campaigns.routes]
+    all_routes = [
+        *channels.routes,
+        *trials.routes,
+        *uploads.routes,
+        *texts.routes,
+        *campaigns.routes,
+        *doubts.routes,
+        *errors.routes,
+        *money.routes,
+        *receipts.routes,
+        *retention.routes,
+        *routes.routes,
+        *stops.routes,
+        *verify.routes,
+    ]
     app = Starlette(
-        routes=[Mount(schema.PREFIX, routes=routes)],
+        routes=[Mount(schema.PREFIX, routes=all_routes)],
         exception_handlers={
             HTTPException: _http_problem,
             Exception: problem,

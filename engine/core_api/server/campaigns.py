@@ -24,7 +24,7 @@ async def command(request: Request) -> Response:
     """Start, pause, resume, cancel or return a campaign, once a decision id."""
     state, order = engine(request), await body(request, schema.CampaignCommand)
     moved = await campaigns.command(state.pool, path_uuid(request), order, rate=state.dispatcher.rate_per_s)
-    state.dispatcher.wake()
+    await state.dispatcher.changed()
     return answer(moved)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from engine.dispatch.dispatcher import Dispatcher
 from engine.ledger.pool import Pool
 from engine.ledger.secrets import SecretBox
+from engine.ledger.writer import LedgerWriter
 from engine.settings import EngineSettings
 
 
@@ -22,6 +23,7 @@ class EngineState:
     worker: str
     schema_version: int
     stopping: bool = False
+    writer: LedgerWriter | None = None
     # one request at a time feeds an upload; its dedupe set lives only as long as that request
     upload_locks: dict[UUID, asyncio.Lock] = field(default_factory=dict)
 

@@ -10,15 +10,19 @@ INSERT INTO manifests (manifest_hash, campaign_id, body) VALUES ($1, $2, $3) ON 
 -- name: create
 -- Anew, or over one that was returned.
 INSERT INTO campaigns AS c (campaign_id, workspace_id, name, channel_id, sender, sender_revision_id, text, upload_id,
-                            manifest_hash, accepted, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'Pending')
+                            manifest_hash, accepted, options, in_doubt, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'Pending')
 ON CONFLICT (campaign_id) DO UPDATE
 SET name = excluded.name, channel_id = excluded.channel_id, sender = excluded.sender,
     sender_revision_id = excluded.sender_revision_id, text = excluded.text, upload_id = excluded.upload_id,
-    manifest_hash = excluded.manifest_hash, accepted = excluded.accepted, state = 'Pending', reason = '',
+    manifest_hash = excluded.manifest_hash, accepted = excluded.accepted, options = excluded.options,
+    in_doubt = excluded.in_doubt, state = 'Pending', reason = '',
     version = c.version + 1
 WHERE c.state = 'Returned' AND c.workspace_id = excluded.workspace_id
 RETURNING campaign_id;
+
+-- name: lane
+UPDATE campaigns SET lane = $2 WHERE campaign_id = $1;
 
 -- name: for_update
 SELECT c.*, ch.name AS channel, u.digest, u.accepted AS upload_accepted
@@ -45,7 +49,8 @@ RETURNING campaign_id;
 
 -- name: view
 SELECT c.campaign_id, c.workspace_id, c.name, ch.name AS channel, c.sender, c.text, c.upload_id, c.manifest_hash,
-       c.state, c.reason, c.accepted, c.created_at, c.started_at, c.done_at, c.settled_at, s.*
+       c.state, c.reason, c.options, c.in_doubt AS doubt_policy, c.lane, c.accepted,
+       c.created_at, c.started_at, c.done_at, c.settled_at, s.*
 FROM campaigns c
 JOIN channels ch USING (channel_id)
 CROSS JOIN LATERAL (
@@ -68,9 +73,6 @@ CROSS JOIN LATERAL (
 ) s
 WHERE c.campaign_id = ANY ($1::uuid[]);
 
--- name: reason
-UPDATE campaigns SET reason = $2 WHERE campaign_id = $1 AND reason <> $2;
-
 -- name: fail
 UPDATE campaigns
 SET state = 'Failed', reason = $2, version = version + 1, done_at = now()
@@ -90,7 +92,7 @@ WHERE c.campaign_id = $1
 RETURNING c.campaign_id;
 
 -- name: lock_cancelled
-SELECT campaign_id FROM campaigns WHERE campaign_id = $1 AND state = 'Cancelled' FOR UPDATE;
+SELECT campaign_id FROM campaigns WHERE campaign_id = $1 AND state IN ('Cancelled', 'Failed', 'Expired') FOR UPDATE;
 
 -- name: cancel_slices
 UPDATE slices SET state = CASE WHEN claimed_to = row_count THEN 'done' ELSE 'cancelled' END

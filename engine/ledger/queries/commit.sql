@@ -99,12 +99,16 @@ SELECT DISTINCT slice_id, row_no FROM staged_submissions
 UNION
 SELECT slice_id, row_no FROM staged_doubts;
 
+-- name: refuse_deferred
+-- Of a worker that was taken over: whoever decides about its doubts may send them again, so it may not.
+UPDATE staged_submissions SET outcome = 1 WHERE outcome = 5;
+
 -- name: unstage
 WITH added AS (
     INSERT INTO submissions SELECT * FROM staged_submissions ON CONFLICT DO NOTHING RETURNING slice_id, outcome
 )
 SELECT s.campaign_id, count(*) AS submissions, count(*) FILTER (WHERE a.outcome = 0) AS parts,
-       count(*) FILTER (WHERE a.outcome = 2) AS retried
+       count(*) FILTER (WHERE a.outcome IN (2, 5)) AS retried
 FROM added a
 JOIN slices s USING (slice_id)
 GROUP BY s.campaign_id;

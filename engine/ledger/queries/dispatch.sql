@@ -3,8 +3,8 @@
 UPDATE workers SET stopped_at = now() WHERE name = $1 AND stopped_at IS NULL;
 
 -- name: register
-INSERT INTO workers (name, epoch, lease_until)
-VALUES ($1, (SELECT coalesce(max(epoch), 0) + 1 FROM workers), now() + $2::interval)
+INSERT INTO workers (name, epoch, lease_until, application)
+VALUES ($1, (SELECT coalesce(max(epoch), 0) + 1 FROM workers), now() + $2::interval, current_setting('application_name'))
 RETURNING worker_id, epoch;
 
 -- name: renew
@@ -15,25 +15,59 @@ RETURNING worker_id;
 -- name: leave
 UPDATE workers SET stopped_at = now(), lease_until = now() WHERE worker_id = $1 AND stopped_at IS NULL;
 
+-- name: cut_off
+-- Before the fence: a process that was stopped in the middle of a transaction holds its locks for ever.
+SELECT pg_terminate_backend(a.pid)
+FROM workers w
+JOIN pg_stat_activity a ON a.application_name = w.application AND a.usename = current_user
+WHERE w.worker_id <> $1 AND w.stopped_at IS NULL AND w.lease_until < now() - make_interval(secs => $2::float8)
+  AND w.application <> '' AND w.application <> current_setting('application_name');
+
 -- name: fence
 -- Workers that let their lease run out may not come back: their claims are about to be taken over.
 UPDATE workers SET stopped_at = now()
 WHERE worker_id <> $1 AND stopped_at IS NULL AND lease_until < now() - make_interval(secs => $2::float8);
 
 -- name: sending
--- Campaigns that may go out now. A disabled channel or account keeps its campaigns waiting.
-SELECT c.campaign_id, ch.account_id
+-- Campaigns that may go out now. A disabled channel or account keeps its campaigns waiting, a stop too.
+SELECT c.campaign_id, ch.account_id, coalesce(w.weight, 1) AS weight
 FROM campaigns c
 JOIN channels ch USING (channel_id)
 JOIN accounts a USING (account_id)
-WHERE c.state = 'Sending' AND ch.enabled AND a.enabled AND ch.kind = 'smpp'
+LEFT JOIN workspace_weights w USING (workspace_id)
+WHERE c.state = 'Sending' AND ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
+  AND NOT EXISTS (SELECT FROM stops p
+                  WHERE p.lifted_at IS NULL
+                    AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id OR p.channel_id = c.channel_id))
 ORDER BY c.started_at, c.campaign_id;
 
+-- name: closed_reasons
+-- Campaigns whose channel or account is closed wait, and say for what.
+UPDATE campaigns c SET reason = w.text
+FROM (
+    SELECT s.campaign_id,
+           CASE WHEN NOT ch.enabled THEN format('channel %s is disabled', ch.name)
+                ELSE format('account %s is disabled', a.name) END AS text
+    FROM campaigns s
+    JOIN channels ch USING (channel_id)
+    JOIN accounts a USING (account_id)
+    WHERE s.state = 'Sending' AND NOT (ch.enabled AND a.enabled)
+) w
+WHERE c.campaign_id = w.campaign_id AND c.state = 'Sending' AND c.reason <> w.text
+  AND NOT (c.reason = 'stopped' OR c.reason LIKE 'stopped: %');
+
+-- name: reason
+-- What a campaign waits for; where a stop holds it, that stands there.
+UPDATE campaigns SET reason = $2
+WHERE campaign_id = $1 AND state = 'Sending' AND reason <> $2
+  AND NOT (reason = 'stopped' OR reason LIKE 'stopped: %');
+
 -- name: cancelled
-SELECT campaign_id FROM campaigns WHERE state = 'Cancelled' AND settled_at IS NULL;
+-- Ended before every row was sent, and not settled yet.
+SELECT campaign_id FROM campaigns WHERE state IN ('Cancelled', 'Failed', 'Expired') AND settled_at IS NULL;
 
 -- name: channel_settings
-SELECT settings FROM channels WHERE channel_id = $1;
+SELECT settings, account_id FROM channels WHERE channel_id = $1;
 
 -- name: dialect
 SELECT dialect FROM uploads WHERE upload_id = $1;
@@ -48,10 +82,21 @@ SELECT chunk_no, row_count FROM recipient_chunks WHERE upload_id = $1 ORDER BY c
 SELECT data, digest FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
 
 -- name: open_slices
-SELECT slice_id, chunk_no, row_start, row_count, claimed_to
-FROM slices
-WHERE campaign_id = $1 AND state = 'open' AND claimed_to < row_count AND origin_slice_id IS NULL
-ORDER BY slice_id;
+-- Those of worker $2, and of those that cannot claim them now: no bind of theirs of the account is bound. Where two think
+-- so at once, the claims decide.
+SELECT s.slice_id, s.chunk_no, s.row_start, s.row_count, s.claimed_to
+FROM slices s
+JOIN channels ch USING (channel_id)
+WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to < s.row_count AND s.origin_slice_id IS NULL
+  AND (s.worker_id IS NULL OR s.worker_id = $2
+       OR NOT EXISTS (SELECT
+                      FROM shares h
+                      JOIN workers w USING (worker_id)
+                      JOIN binds b ON b.account_id = h.account_id AND b.number = h.number AND b.worker_id = h.worker_id
+                      WHERE h.worker_id = s.worker_id AND h.account_id = ch.account_id AND h.kind = 'bind'
+                        AND w.stopped_at IS NULL AND w.lease_until > now() AND b.state = 'bound'
+                        AND b.live_at > now() - interval '10 s'))
+ORDER BY s.slice_id;
 
 -- name: slice
 SELECT claimed_to, state FROM slices WHERE slice_id = $1;
@@ -64,8 +109,8 @@ ORDER BY campaign_id
 FOR UPDATE;
 
 -- name: release
-INSERT INTO slices (slice_id, campaign_id, chunk_no, channel_id, row_start, row_count)
-SELECT r.slice_id, r.campaign_id, r.chunk_no, c.channel_id, r.row_start, r.row_count
+INSERT INTO slices (slice_id, campaign_id, chunk_no, channel_id, lane, row_start, row_count, worker_id)
+SELECT r.slice_id, r.campaign_id, r.chunk_no, c.channel_id, c.lane, r.row_start, r.row_count, $6
 FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::int[], $5::int[])
      AS r(slice_id, campaign_id, chunk_no, row_start, row_count)
 JOIN campaigns c USING (campaign_id);
@@ -76,10 +121,11 @@ FROM unnest($1::uuid[], $2::int[], $3::int[]) AS p(campaign_id, next_chunk, next
 WHERE c.campaign_id = p.campaign_id;
 
 -- name: claim
--- Compare-and-swap on the slices' watermarks, by a worker whose lease holds. One range a slice; the ones that lost
--- are not among the answers.
+-- Compare-and-swap on the slices' watermarks, by a worker whose lease holds, where no stop covers them. One range a
+-- slice; the ones that lost are not among the answers.
 WITH wanted AS (
-    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[]) AS w(slice_id, row_start, row_end)
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $7::smallint[])
+        AS w(slice_id, row_start, row_end, bind_number)
 ), moved AS (
     UPDATE slices s SET claimed_to = w.row_end
     FROM wanted w, campaigns c
@@ -87,15 +133,21 @@ WITH wanted AS (
       AND c.campaign_id = s.campaign_id AND c.state = 'Sending'
       AND EXISTS (SELECT FROM workers
                   WHERE worker_id = $4 AND epoch = $5 AND stopped_at IS NULL AND lease_until > now())
-    RETURNING s.slice_id, w.row_start, w.row_end
+      AND NOT EXISTS (SELECT FROM stops p
+                      WHERE p.lifted_at IS NULL
+                        AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id
+                             OR p.channel_id = s.channel_id))
+      AND EXISTS (SELECT FROM channels ch JOIN accounts a USING (account_id)
+                  WHERE ch.channel_id = s.channel_id AND ch.enabled AND a.enabled AND NOT a.drained)
+    RETURNING s.slice_id, w.row_start, w.row_end, w.bind_number
 )
-INSERT INTO claims (slice_id, row_start, row_end, worker_id, epoch)
-SELECT slice_id, row_start, row_end, $4, $5 FROM moved
+INSERT INTO claims (slice_id, row_start, row_end, worker_id, epoch, account_id, bind_number)
+SELECT slice_id, row_start, row_end, $4, $5, $6, bind_number FROM moved
 RETURNING claim_id, slice_id;
 
 -- name: give_back
 -- Rows from `row_no` on of each slice were never written. Claims that held nothing else end here; repeating it
--- changes nothing. A cancelled slice stays cancelled.
+-- changes nothing. A cancelled slice stays cancelled. Never back over a claim of another worker: `give_way` saw to those.
 WITH back AS (
     SELECT * FROM unnest($1::bigint[], $2::int[]) AS b(slice_id, row_no)
 ), lowered AS (
@@ -110,6 +162,8 @@ UPDATE slices s
 SET claimed_to = b.row_no, state = CASE WHEN s.state = 'done' THEN 'open' ELSE s.state END
 FROM back b
 WHERE s.slice_id = b.slice_id AND s.claimed_to > b.row_no AND s.slice_id IN (SELECT slice_id FROM lowered)
+  AND NOT EXISTS (SELECT FROM claims o
+                  WHERE o.slice_id = b.slice_id AND o.worker_id <> $3 AND o.row_end > greatest(o.row_start, b.row_no))
 RETURNING s.slice_id, s.campaign_id;
 
 -- name: answered

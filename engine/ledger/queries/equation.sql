@@ -26,12 +26,29 @@ FROM (
     WHERE campaign_id = $1 AND origin_slice_id IS NULL
 ) s;
 
+-- name: page
+-- The next slices, about $3 rows of them and at least one; those of dropped partitions are sealed.
+SELECT slice_id, row_count, claimed_to, state, origin_slice_id
+FROM (
+    SELECT *, sum(row_count) OVER (ORDER BY slice_id) - row_count AS rows_before
+    FROM (SELECT slice_id, row_count, claimed_to, state, origin_slice_id
+          FROM slices
+          WHERE campaign_id = $1 AND slice_id > $2
+            AND NOT EXISTS (SELECT FROM submission_partitions p
+                            WHERE p.day = slice_id >> 40 AND p.partition_no = (slice_id >> 28) & 4095
+                              AND p.dropped_at IS NOT NULL)
+          ORDER BY slice_id
+          LIMIT 256) f
+) n
+WHERE rows_before < $3
+ORDER BY slice_id;
+
 -- name: messages
--- Every row of evidence, a slice at a time. Facts are bits: 1 accepted, 2 failed, 4 in doubt, 8 undelivered,
+-- Every row of evidence of these slices, a slice at a time; one row a slice. Facts are bits: 1 accepted, 2 failed, 4 in doubt, 8 undelivered,
 -- 16 delivered, 32 tried. A message of one part has the union of its facts; those of more parts (128) are read again,
 -- part by part. 64: the message is in doubt as a whole.
 WITH own AS MATERIALIZED (
-    SELECT slice_id, claimed_to FROM slices WHERE campaign_id = $1
+    SELECT slice_id, claimed_to FROM slices WHERE campaign_id = $1 AND slice_id = ANY ($2::bigint[])
 ), campaign AS MATERIALIZED (
     SELECT settled_at IS NOT NULL AS settled FROM campaigns WHERE campaign_id = $1
 ), evidence AS NOT MATERIALIZED (
@@ -61,14 +78,14 @@ WITH own AS MATERIALIZED (
         GROUP BY m.facts
     ) b
 ), by_state AS (
-    SELECT message_state((b.facts & 39 > 0)::int, (b.facts & 1 > 0)::int, (b.facts & 3 = 2)::int,
+    SELECT b.slice_id, message_state((b.facts & 39 > 0)::int, (b.facts & 1 > 0)::int, (b.facts & 3 = 2)::int,
                          (b.facts & 7 = 4)::int, b.facts & 64 > 0, (b.facts & 24 = 8)::int,
                          (b.facts & 16 > 0)::int, (SELECT settled FROM campaign)) AS state,
            b.messages, b.outside
     FROM by_facts b
     WHERE b.facts < 128
     UNION ALL
-    SELECT m.state, m.messages, m.outside
+    SELECT b.slice_id, m.state, m.messages, m.outside
     FROM (
         SELECT slice_id, claimed_to, array_agg(row_no) AS row_nos
         FROM by_facts
@@ -100,17 +117,20 @@ WITH own AS MATERIALIZED (
         GROUP BY s.state
     ) m
 )
-SELECT coalesce(sum(m.messages) FILTER (WHERE m.state IN (1, 2, 3, 4)), 0)::bigint AS sent,
+SELECT own.slice_id,
+       coalesce(sum(m.messages) FILTER (WHERE m.state IN (1, 2, 3, 4)), 0)::bigint AS sent,
        coalesce(sum(m.messages) FILTER (WHERE m.state = 2), 0)::bigint AS delivered,
        coalesce(sum(m.messages) FILTER (WHERE m.state = 3), 0)::bigint AS undelivered,
        coalesce(sum(m.messages) FILTER (WHERE m.state = 4), 0)::bigint AS no_receipt,
        coalesce(sum(m.messages) FILTER (WHERE m.state = 5), 0)::bigint AS failed,
        coalesce(sum(m.messages) FILTER (WHERE m.state = 6), 0)::bigint AS in_doubt,
        coalesce(sum(m.outside), 0)::bigint AS outside
-FROM by_state m;
+FROM own
+LEFT JOIN by_state m USING (slice_id)
+GROUP BY own.slice_id;
 
 -- name: evidence
--- How many rows there are of each kind.
+-- How many rows there are of each kind in these slices.
 SELECT coalesce(sum(x.submissions), 0)::bigint AS submissions,
        coalesce(sum(x.parts), 0)::bigint AS parts,
        coalesce(sum(x.retried), 0)::bigint AS retried,
@@ -118,9 +138,27 @@ SELECT coalesce(sum(x.submissions), 0)::bigint AS submissions,
 FROM slices s
 CROSS JOIN LATERAL (
     SELECT count(*) AS submissions, count(*) FILTER (WHERE outcome = 0) AS parts,
-           count(*) FILTER (WHERE outcome = 2) AS retried
+           count(*) FILTER (WHERE outcome IN (2, 5)) AS retried
     FROM submissions
     WHERE slice_id = s.slice_id
 ) x
 CROSS JOIN LATERAL (SELECT count(*) AS receipts FROM receipts WHERE slice_id = s.slice_id) y
-WHERE s.campaign_id = $1;
+WHERE s.slice_id = ANY ($1::bigint[]);
+
+-- name: sealed
+-- What the campaign's dropped partitions held. Receipts may come after the drop: receipts_past has them.
+SELECT coalesce(sum(x.sent), 0)::bigint AS sent, coalesce(sum(x.delivered), 0)::bigint AS delivered,
+       coalesce(sum(x.undelivered), 0)::bigint AS undelivered, coalesce(sum(x.no_receipt), 0)::bigint AS no_receipt,
+       coalesce(sum(x.failed), 0)::bigint AS failed, coalesce(sum(x.in_doubt), 0)::bigint AS in_doubt,
+       coalesce(sum(x.submissions), 0)::bigint AS submissions, coalesce(sum(x.parts), 0)::bigint AS parts,
+       coalesce(sum(x.retried), 0)::bigint AS retried, coalesce(sum(x.charged), 0)::bigint AS charged,
+       coalesce(sum(x.receipts), 0)::bigint
+       + (SELECT count(*)
+          FROM partition_seals d
+          JOIN slices s ON s.campaign_id = d.campaign_id
+                       AND s.slice_id >= (d.day::bigint << 40) | (d.partition_no::bigint << 28)
+                       AND s.slice_id < (d.day::bigint << 40) | ((d.partition_no + 1)::bigint << 28)
+          JOIN receipts r ON r.slice_id = s.slice_id
+          WHERE d.campaign_id = $1) AS receipts
+FROM partition_seals x
+WHERE x.campaign_id = $1;

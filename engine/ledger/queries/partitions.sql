@@ -16,20 +16,20 @@ WHERE day = $1 AND partition_no = $2;
 SELECT pg_advisory_xact_lock($1);
 
 -- name: create
-CREATE TABLE {name} (LIKE submissions INCLUDING ALL);
+CREATE TABLE {name} (LIKE {parent} INCLUDING ALL);
 
 -- name: check
--- With it ATTACH need not scan (the table is empty, but the lock is shorter still).
+-- With it ATTACH need not scan.
 ALTER TABLE {name} ADD CONSTRAINT bounds CHECK (slice_id >= {low} AND slice_id < {high});
 
 -- name: attach
-ALTER TABLE submissions ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high});
+ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({low}) TO ({high});
 
 -- name: uncheck
 ALTER TABLE {name} DROP CONSTRAINT bounds;
 
 -- name: insert
-INSERT INTO submission_partitions (day, partition_no, name) VALUES ($1, $2, $3);
+INSERT INTO submission_partitions (day, partition_no, name, receipts) VALUES ($1, $2, $3, $4);
 
 -- name: closed
 SELECT p.name, p.planned_rows

@@ -10,7 +10,8 @@ WHERE w.worker_id <> $1
 ORDER BY w.worker_id;
 
 -- name: open_claims
-SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, s.campaign_id
+SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, s.campaign_id, s.origin_slice_id,
+       s.explicit_rows, s.explicit_parts, s.attempt
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.worker_id = $1 AND k.closed_at IS NULL
@@ -18,14 +19,42 @@ ORDER BY k.claim_id
 FOR UPDATE OF k;
 
 -- name: doubt
--- Part 0: nobody knows any more which parts went out.
-INSERT INTO doubts (slice_id, row_no, part, attempt, reason)
-SELECT u.slice_id, u.row_no, 0,
-       coalesce((SELECT max(x.attempt) FROM submissions x
-                 WHERE x.slice_id = u.slice_id AND x.row_no = u.row_no), 0),
-       'engine_restart'
-FROM unnest($1::bigint[], $2::int[]) AS u (slice_id, row_no)
-ON CONFLICT DO NOTHING;
+-- One row a claimed (row, part), part 0 for all of the message. In doubt is every part without a final result that was
+-- not deferred to a retry slice at this attempt or later. Part 0 in doubts: nobody knows how many parts there are.
+WITH claimed AS (
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::int[], $6::smallint[])
+        AS u (slice_id, row_no, part, attempt, account_id, bind_number)
+), known AS (
+    SELECT k.*, coalesce(e.parts, 0) AS parts
+    FROM claimed k
+    CROSS JOIN LATERAL (
+        SELECT max(x.parts) AS parts
+        FROM (SELECT parts FROM submissions WHERE slice_id = k.slice_id AND row_no = k.row_no
+              UNION ALL
+              SELECT parts FROM doubts WHERE slice_id = k.slice_id AND row_no = k.row_no) x
+    ) e
+), part_rows AS (
+    SELECT k.slice_id, k.row_no, k.attempt, k.account_id, k.bind_number, k.parts, p.part::smallint AS part
+    FROM known k
+    CROSS JOIN LATERAL generate_series(
+        CASE WHEN k.part > 0 THEN k.part WHEN k.parts > 0 THEN 1 ELSE 0 END,
+        CASE WHEN k.part > 0 THEN k.part ELSE k.parts END
+    ) AS p (part)
+)
+INSERT INTO doubts (slice_id, row_no, part, attempt, parts, reason, account_id, bind_number, worker_id, event)
+SELECT DISTINCT p.slice_id, p.row_no, p.part,
+       greatest(p.attempt, coalesce((SELECT max(x.attempt) FROM submissions x
+                                     WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part), 0)),
+       CASE WHEN p.part > 0 THEN p.parts ELSE 0 END, 'engine_restart', p.account_id, p.bind_number, $7::int, $8
+FROM part_rows p
+WHERE NOT EXISTS (SELECT FROM submissions x
+                  WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part
+                    AND (x.outcome IN (0, 1) OR (x.outcome = 5 AND x.attempt >= p.attempt)))
+  AND NOT EXISTS (SELECT FROM doubts x
+                  WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part
+                    AND x.attempt >= p.attempt)
+ON CONFLICT DO NOTHING
+RETURNING slice_id, row_no;
 
 -- name: close
 WITH closed AS (

@@ -42,65 +42,25 @@ SELECT upload_id, state, settled_at IS NOT NULL AS settled FROM campaigns WHERE 
 
 -- name: slice_at
 -- The slice that holds the next row: this one, or the one after it.
-SELECT slice_id, chunk_no, row_start, row_count, claimed_to
-FROM slices
-WHERE campaign_id = $1
-  AND origin_slice_id IS NULL
-  AND (slice_id > $2 OR (slice_id = $2 AND row_count > $3))
-ORDER BY slice_id
+-- Messages of dropped partitions are gone.
+SELECT s.slice_id, s.chunk_no, s.row_start, s.row_count, s.claimed_to, p.folded_at IS NOT NULL AS folded
+FROM slices s
+LEFT JOIN submission_partitions p ON p.day = s.slice_id >> 40 AND p.partition_no = (s.slice_id >> 28) & 4095
+WHERE s.campaign_id = $1
+  AND s.origin_slice_id IS NULL
+  AND (s.slice_id > $2 OR (s.slice_id = $2 AND s.row_count > $3))
+  AND p.dropped_at IS NULL
+ORDER BY s.slice_id
 LIMIT 1;
 
 -- name: chunk
 SELECT data FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
 
 -- name: messages
-WITH evidence AS (
-    SELECT row_no, part, parts, outcome, attempt, status, msisdn, sent_at, responded_at, NULL::text AS doubt,
-           0::smallint AS verdict, NULL::smallint AS stat, NULL::text AS error, NULL::timestamptz AS received_at
-    FROM submissions
-    WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3
-    UNION ALL
-    SELECT row_no, part, parts, -1, attempt, NULL, NULL, NULL, NULL, reason, 0, NULL, NULL, NULL
-    FROM doubts
-    WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3
-    UNION ALL
-    SELECT row_no, part, 0, -1, 0, NULL, NULL, NULL, NULL, NULL, verdict, stat, error, received_at
-    FROM receipts
-    WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3
-), part_rows AS (
-    SELECT row_no, part, max(parts) AS parts, max(attempt) AS attempt, max(msisdn) AS msisdn,
-           bool_or(outcome = 0) AS accepted, bool_or(outcome = 1) AS failed, max(doubt) AS doubt,
-           max(verdict) AS verdict,
-           max(status) FILTER (WHERE outcome = 1) AS failed_status,
-           min(sent_at) AS sent_at,
-           max(responded_at) FILTER (WHERE outcome = 1) AS failed_at,
-           max(received_at) FILTER (WHERE verdict > 0) AS verdict_at,
-           max(stat) FILTER (WHERE verdict = 1) AS stat,
-           max(error) FILTER (WHERE verdict = 1) AS receipt_error
-    FROM evidence
-    GROUP BY row_no, part
-), messages AS (
-    SELECT row_no,
-           message_state(max(parts)::bigint,
-                         count(*) FILTER (WHERE part > 0 AND accepted),
-                         count(*) FILTER (WHERE part > 0 AND failed AND NOT accepted),
-                         count(*) FILTER (WHERE part > 0 AND doubt IS NOT NULL AND NOT accepted AND NOT failed),
-                         bool_or(part = 0 AND doubt IS NOT NULL),
-                         count(*) FILTER (WHERE verdict = 1),
-                         count(*) FILTER (WHERE verdict = 2),
-                         $4) AS state,
-           max(parts) AS parts,
-           max(attempt) + 1 AS attempts,
-           max(msisdn) AS msisdn,
-           max(doubt) AS doubt,
-           max(failed_status) AS failed_status,
-           min(sent_at) AS sent_at,
-           max(greatest(failed_at, verdict_at)) AS done_at,
-           max(stat) FILTER (WHERE verdict = 1) AS stat,
-           max(receipt_error) FILTER (WHERE verdict = 1) AS receipt_error
-    FROM part_rows
-    GROUP BY row_no
-)
-SELECT row_no, state, parts::int, attempts::int, msisdn, doubt, failed_status, sent_at, stat, receipt_error,
-       CASE WHEN state IN (2, 3, 5) THEN done_at END AS done_at
-FROM messages;
+SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at
+FROM messages_of($1, $2, $3, $4);
+
+-- name: messages_done
+SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at
+FROM messages_done
+WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3;

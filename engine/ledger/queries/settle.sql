@@ -1,6 +1,9 @@
 -- name: candidates
-SELECT c.campaign_id, c.state
+SELECT c.campaign_id, c.state, coalesce(c.done_at, c.created_at) AS ended_at, c.options, ch.settings,
+       coalesce(a.settings, '{}') AS account_settings
 FROM campaigns c
+JOIN channels ch USING (channel_id)
+LEFT JOIN accounts a USING (account_id)
 WHERE c.state IN ('Done', 'Cancelled', 'Failed', 'Expired')
   AND c.settled_at IS NULL
   AND NOT EXISTS (SELECT FROM claims k JOIN slices s USING (slice_id)

@@ -1,6 +1,8 @@
 """The first start makes people who can begin, once."""
 
-from control_plane.access import Role, enter
+from typing import Any
+
+from control_plane.access import MASTER_ID, Action, Role, enter
 from control_plane.identity.bootstrap import SUPER_ADMIN
 from control_plane.identity.model import USERS, FirstLogin, LoggedIn, Refused
 from control_plane.services import Services
@@ -29,7 +31,7 @@ async def test_until_it_is_used_each_start_gives_a_new_one_time_password(service
     assert await _login(services, first) == Refused()
     assert isinstance(await _login(services, again), LoggedIn)
     assert await services.store.count(USERS, {}) == 3
-    assert await services.store.count(WORKSPACES, {}) == 1
+    assert await services.store.count(WORKSPACES, {}) == 2
 
 
 async def test_a_chosen_password_is_left_alone(services: Services) -> None:
@@ -62,7 +64,7 @@ async def test_the_demo_author_finds_the_workspace_and_an_approved_sender(servic
 
 async def test_without_a_demo_there_is_only_the_super_admin(services: Services) -> None:
     assert [login.email for login in await services.bootstrap.run(demo=False)] == [SUPER_ADMIN]
-    assert await services.store.count(WORKSPACES, {}) == 0
+    assert [one.name for one in (await services.store.find(WORKSPACES, {})).records] == ["Master"]
 
 
 async def test_the_super_admin_sees_every_workspace(services: Services) -> None:
@@ -72,4 +74,18 @@ async def test_the_super_admin_sees_every_workspace(services: Services) -> None:
     assert isinstance(outcome, LoggedIn)
     actor = await services.identity.actor(outcome.token)
     assert actor is not None
-    assert [one.name for one in await services.workspaces.of(actor)] == ["Another", "Demo"]
+    assert [one.name for one in await services.workspaces.of(actor)] == ["Another", "Demo", "Master"]
+
+
+async def test_admins_of_the_master_workspace_run_the_installation_and_others_do_not(house: Any) -> None:
+    for role, may in ((Role.ADMIN, True), (Role.MODERATOR, False), (Role.ANALYST, False)):
+        member = await house.person(f"of-{role}", MASTER_ID, role)
+        assert member.actor.may(Action.MANAGE_CHANNELS) is may
+    assert not house.admin.may(Action.MANAGE_CHANNELS)
+
+
+async def test_a_master_workspace_is_made_also_where_its_name_is_taken(services: Services) -> None:
+    await services.workspaces.create("Master")
+    await services.bootstrap.run()
+    (master,) = (await services.store.find(WORKSPACES, {"master": True})).records
+    assert master.name == "Master (installation)"

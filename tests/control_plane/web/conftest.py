@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from control_plane.access import Role
 from control_plane.app import ui_app
 from control_plane.services import Services
 
@@ -63,6 +65,22 @@ async def moderator(services: Services, house: Any, console: Any) -> AsyncIterat
 async def root(services: Services, house: Any, console: Any) -> AsyncIterator[Browser]:
     async with open_browser(console) as browser:
         yield await log_in(services, browser, "admin@heliograph.example")
+
+
+@pytest.fixture
+async def browser_of(services: Services, house: Any, console: Any) -> AsyncIterator[Any]:
+    """Browsers of people in a role, of the demo workspace unless another is named."""
+    opened: list[Browser] = []
+
+    async def of(role: Role, workspace_id: UUID | None = None) -> Browser:
+        name = f"{role}-{len(opened)}"
+        await house.person(name, workspace_id or house.workspace.id, role)
+        opened.append(open_browser(console))
+        return await log_in(services, opened[-1], f"{name}@house.example")
+
+    yield of
+    for browser in opened:
+        await browser.aclose()
 
 
 @pytest.fixture

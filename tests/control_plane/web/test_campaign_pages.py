@@ -351,3 +351,29 @@ async def test_a_cursor_that_was_made_up_is_refused(author: Any) -> None:
 async def test_a_change_of_theme_keeps_the_filters(author: Any) -> None:
     page = await author.get("/campaigns?state=Pending&done=saved")
     assert 'name="back" value="/campaigns?state=Pending"' in page.text
+
+
+async def test_the_form_offers_the_options_with_their_meaning_and_the_moderator_sees_them(
+    author: Any, moderator: Any, recipients_file: bytes
+) -> None:
+    page = (await author.get("/campaigns/new")).text
+    for said in (
+        "Hold for a person",
+        "Nothing is sent again by itself.",
+        "Send it as Unicode",
+        "Flash message",
+    ):
+        assert said in page, said
+    campaign = await create(author)
+    await upload(author, campaign, recipients_file)
+    form = {"in_doubt": "resend", "charset_rule": "reject", "flash": "1", "dlt_pe_id": "110117297442081"}
+    assert (await author.submit(f"/campaigns/{campaign}", **form)).status_code == 303
+    draft = (await author.get(f"/campaigns/{campaign}")).text
+    assert 'value="resend" checked' in draft
+    assert 'value="110117297442081"' in draft
+    wrong = await author.submit(f"/campaigns/{campaign}", dlt_pe_id="12a")
+    assert (wrong.status_code, 'id="dlt_pe_id-error"' in wrong.text) == (422, True)
+    await author.submit(f"/campaigns/{campaign}/submit")
+    decision = (await moderator.get(f"/moderation/{campaign}")).text
+    for said in ("Send again", "Do not send it", "shown at once, not stored", "110117297442081"):
+        assert said in decision, said

@@ -121,7 +121,7 @@ def test_a_submit_sm_is_this_octet_by_octet(pdu: Any, text: Any) -> None:
 @both
 def test_the_second_part_of_a_long_message_is_this_octet_by_octet(pdu: Any, text: Any) -> None:
     batch = encoder(pdu, text, [b"x" * 161]).encode(array("q", [4477]), [], array("i", [0]), 0, 1, LAST)
-    reference = pdu.part_reference(1, 0)
+    reference = pdu.part_reference(1, 0) & 0xFF
     body = b"\0\x05\0Helio\0\x01\x014477\0" + b"\x40\0\0\0\0\x01\0\0\0\x0e"
     body += bytes([5, 0, 3, reference, 2, 2]) + b"x" * 8
     assert pdus_of(batch)[1] == struct.pack(">IIII", 16 + len(body), 4, 0, 1) + body
@@ -182,7 +182,7 @@ def test_the_parts_of_each_row_join_to_its_text(values: list[bytes], row_base: i
             assert esm_class == 0
         else:
             assert esm_class == 0x40
-            assert header == bytes([5, 0, 3, fast.part_reference(slice_id, row), parts, part])
+            assert header == bytes([5, 0, 3, fast.part_reference(slice_id, row) & 0xFF, parts, part])
         texts[row] += text_of(data_coding, octets)  # fails on half an escape or surrogate pair
     assert [text.encode() for text in texts.values()] == values
 
@@ -237,7 +237,7 @@ def test_a_taken_pdu_differs_in_its_sequence_number_alone(pdu: Any, text: Any) -
     [
         {"source": b"x" * 21},
         {"source": b"a\0b"},
-        {"service_type": b"123456"},
+        {"service_type": b"1" * 33},
         {"max_parts": 0},
         {"max_parts": 256},
     ],

@@ -29,8 +29,14 @@ def plain(batch: Any) -> dict[str, Any]:
     return {f.name: (getattr(batch, f.name).typecode, getattr(batch, f.name)) for f in fields(batch)}
 
 
+NUMBER = 447911123456
+
+
 def results_of(
-    ids: list[bytes], rows: list[int] | None = None, claims: list[int] | None = None
+    ids: list[bytes],
+    rows: list[int] | None = None,
+    claims: list[int] | None = None,
+    msisdn: int = NUMBER,
 ) -> ResultBatch:
     n = len(ids)
     batch = ResultBatch(
@@ -41,6 +47,8 @@ def results_of(
         part=array("h", [1] * n),
         parts=array("h", [2] * n),
         late=array("b", [0] * n),
+        msisdn=array("q", [msisdn] * n),
+        sent_us=array("q", [1_790_000_000_999_999] * n),
     )
     for id_ in ids:
         batch.ids += id_
@@ -52,9 +60,12 @@ def accepted(n: int) -> array:
     return array("b", [ACCEPTED] * n)
 
 
-def receipts_of(receipts: list[tuple[bytes, int]], kind: int = KIND_RECEIPT) -> ReceiptBatch:
+def receipts_of(
+    receipts: list[tuple[bytes, int]], kind: int = KIND_RECEIPT, msisdn: int = NUMBER
+) -> ReceiptBatch:
     batch = ReceiptBatch(
         count=len(receipts),
+        msisdn=array("q", [msisdn] * len(receipts)),
         kind=array("b", [kind] * len(receipts)),
         verdict=array("b", [v for _, v in receipts]),
     )
@@ -129,6 +140,59 @@ def test_campaigns_are_found_by_claim(recent: Any) -> None:
         ids.put(results_of([b"d"], claims=[5]), accepted(1), 1, {4: 40})
 
 
+HEX, DEC = 16, 10
+
+
+@both
+@pytest.mark.parametrize(
+    ("response", "receipt", "bases"),
+    [
+        (b"1A2B3C4D", b"439041101", (HEX, DEC)), (b"439041101", b"1a2b3c4d", (DEC, HEX)),
+        (b"ffffffffffffffff", b"18446744073709551615", (HEX, DEC)), (b"0000000a", b"10", (HEX, DEC)),
+    ],
+)  # fmt: skip
+def test_ids_in_two_bases_are_one_number(recent: Any, response: bytes, receipt: bytes, bases: Any) -> None:
+    ids = recent(10)
+    ids.put(results_of([response], rows=[7]), accepted(1), 5, 99, bases[0])
+    match = ids.match(receipts_of([(receipt, 2), (receipt + b"0", 2)]), 5, bases[1])
+    assert (list(match.found), list(match.row), list(match.by_number)) == ([1, 0], [7, 0], [1, 0])
+    assert match.sent_s[0] == 1_790_000_000
+
+
+@both
+def test_a_number_matches_only_with_its_destination(recent: Any) -> None:
+    ids = recent(10)
+    ids.put(results_of([b"ff"]), accepted(1), 5, 99, HEX)
+    found = {
+        number: ids.match(receipts_of([(b"255", 2)], msisdn=number), 5, DEC).found[0]
+        for number in (NUMBER, 911123456, 7911123456, 11123456, 447911123457, 1123456, -1, 99911123456)
+    }
+    assert [number for number, hit in found.items() if hit] == [
+        NUMBER, 911123456, 7911123456, 11123456, 99911123456,
+    ]  # fmt: skip
+
+
+@both
+@pytest.mark.parametrize(
+    "id_", [b"6ba7b810-9dad-11d1-80b4-00c04fd430c8", b"10000000000000000", b"0x1f", b" 1", b"-1", b"g1"]
+)
+def test_what_is_no_number_of_64_bits_is_kept_as_it_is(recent: Any, id_: bytes) -> None:
+    ids = recent(10)
+    ids.put(results_of([id_]), accepted(1), 5, 99, HEX)
+    match = ids.match(receipts_of([(id_, 2)]), 5, HEX)
+    assert (list(match.found), list(match.by_number)) == ([1], [0])
+
+
+@both
+def test_numbers_of_two_accounts_never_mix(recent: Any) -> None:
+    ids = recent(10)
+    ids.put(results_of([b"a"], rows=[3]), accepted(1), 1, 0, HEX)
+    ids.put(results_of([b"a"], rows=[4]), accepted(1), 2, 0, HEX)
+    assert list(ids.match(receipts_of([(b"10", 2)]), 1, DEC).row) == [3]
+    assert list(ids.match(receipts_of([(b"10", 2)]), 2, DEC).row) == [4]
+    assert list(ids.match(receipts_of([(b"10", 2)]), 3, DEC).found) == [0]
+
+
 @both
 def test_bad_sizes_are_refused(recent: Any) -> None:
     for capacity in (0, 2**28 + 1):
@@ -136,6 +200,10 @@ def test_bad_sizes_are_refused(recent: Any) -> None:
             recent(capacity)
     with pytest.raises(ValueError, match="outcome"):
         recent(2).put(results_of([b"a"]), array("b"), 1, 0)
+    with pytest.raises(ValueError, match="base"):
+        recent(2).put(results_of([b"a"]), accepted(1), 1, 0, 8)
+    with pytest.raises(ValueError, match="base"):
+        recent(2).match(receipts_of([(b"a", 0)]), 1, 2)
 
 
 def test_ten_thousand_ids_of_every_length_stay_exact() -> None:
@@ -152,6 +220,11 @@ IDS = st.one_of(
     st.integers(0, 30).map(lambda i: b"%d" % i),
     st.integers(0, 9).map(lambda i: b"0123456789abcdef01234567" + b"z" * i),
     st.binary(max_size=3),
+    st.text("0123456789abcdefABCDEF", max_size=22).map(str.encode),
+)
+BASES = st.sampled_from([0, 0, 10, 16])
+NUMBERS = st.one_of(
+    st.just(NUMBER), st.integers(-1, 10**13), st.sampled_from([NUMBER % 10**k for k in range(13)])
 )
 
 
@@ -168,23 +241,38 @@ class TwoMaps(RuleBasedStateMachine):
         outcome=st.sampled_from([ACCEPTED, ACCEPTED, FAILED]),
         account=st.integers(1, 2),
         campaign=st.one_of(st.integers(0, 5), st.just({0: 7})),
-        base=st.integers(0, 1000),
+        first=st.integers(0, 1000),
+        base=BASES,
+        msisdn=NUMBERS,
     )
-    def put(self, ids: list[bytes], outcome: int, account: int, campaign: Any, base: int) -> None:
-        results = results_of(ids, rows=[base + i for i in range(len(ids))])
+    def put(
+        self,
+        ids: list[bytes],
+        outcome: int,
+        account: int,
+        campaign: Any,
+        first: int,
+        base: int,
+        msisdn: int,
+    ) -> None:
+        results = results_of(ids, rows=[first + i for i in range(len(ids))], msisdn=msisdn)
         codes = array("b", [outcome if i % 3 else ACCEPTED for i in range(len(ids))])
-        assert self.fast.put(results, codes, account, campaign) == self.pure.put(
-            results, codes, account, campaign
+        assert self.fast.put(results, codes, account, campaign, base) == self.pure.put(
+            results, codes, account, campaign, base
         )
 
     @rule(
         receipts=st.lists(st.tuples(IDS, st.integers(0, 2)), max_size=15),
         account=st.integers(1, 2),
         kind=st.integers(0, 3),
+        base=BASES,
+        msisdn=NUMBERS,
     )
-    def match(self, receipts: list[tuple[bytes, int]], account: int, kind: int) -> None:
-        batch = receipts_of(receipts, kind)
-        assert plain(self.fast.match(batch, account)) == plain(self.pure.match(batch, account))
+    def match(
+        self, receipts: list[tuple[bytes, int]], account: int, kind: int, base: int, msisdn: int
+    ) -> None:
+        batch = receipts_of(receipts, kind, msisdn)
+        assert plain(self.fast.match(batch, account, base)) == plain(self.pure.match(batch, account, base))
 
     @invariant()
     def holds_at_most_its_capacity(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engine._fast.columns import (
     ACCEPTED,
+    DEFERRED,
     DOUBT,
     FAILED,
     RETRY,
@@ -49,6 +50,9 @@ def results_of(results: list[tuple[int, int, int]], late: int = 0) -> tuple[Resu
         ([FAILED, DOUBT], {"failed": 1}),
         ([ACCEPTED, DOUBT], {"in_doubt": 1, "accepted_parts": 1}),
         ([DOUBT, DOUBT], {"in_doubt": 1}),
+        ([DEFERRED, ACCEPTED], {"deferred": 1, "accepted_parts": 1}),
+        ([FAILED, DEFERRED], {"deferred": 1}),
+        ([DOUBT, DEFERRED], {"deferred": 1}),
     ],
 )
 def test_a_message_counts_once_by_all_its_parts(
@@ -135,7 +139,7 @@ def test_a_handle_is_open_once_and_outcomes_match_results(tally: Any) -> None:
         claims.apply(results_of([(1, 0, ACCEPTED)])[0], array("b"))
 
 
-RESULTS = st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 9), st.integers(0, 5)), max_size=20)
+RESULTS = st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 9), st.integers(0, 6)), max_size=20)
 
 
 class TwoTallies(RuleBasedStateMachine):
@@ -160,7 +164,7 @@ class TwoTallies(RuleBasedStateMachine):
     def apply(self, results: list[tuple[int, int, int]], late: int) -> None:
         updates = self.fast.apply(*results_of(results, late))
         assert updates == self.pure.apply(*results_of(results, late))
-        self.counted += sum(u.sent + u.undelivered + u.failed + u.in_doubt for u in updates)
+        self.counted += sum(u.sent + u.undelivered + u.failed + u.in_doubt + u.deferred for u in updates)
 
     @rule(claim=st.integers(0, 3), from_row=st.integers(-1, 5))
     def release(self, claim: int, from_row: int) -> None:

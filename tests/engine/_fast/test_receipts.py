@@ -22,7 +22,17 @@ FIELDS = (
     "errors",
     "error_end",
     "done_s",
+    "submit_s",
+    "done_raw",
+    "done_raw_end",
+    "network",
+    "network_end",
+    "sender",
+    "sender_end",
+    "pdu",
+    "pdu_end",
 )
+NUMBERS = ("sequence", "command", "kind", "msisdn", "verdict", "stat", "done_s")
 TYPICAL = (
     b"id:0123456789 sub:001 dlvrd:001 submit date:2601021504 done date:2601021505 stat:DELIVRD err:000 "
     b"text:Hello"
@@ -57,23 +67,19 @@ def data_sm(tlvs: bytes, *, esm_class=0x04, data_coding=0, source=b"447911123456
     return struct.pack(">IIII", 16 + len(body), 0x103, 0, sequence) + body
 
 
-def parse(module, pdus: list[bytes]):
+def parse(module, pdus: list[bytes], prefer_text: bool = False):
     start, end, at = array("i"), array("i"), 0
     for pdu in pdus:
         start.append(at)
         at += len(pdu)
         end.append(at)
-    return module.parse(b"".join(pdus), start, end)
+    return module.parse(b"".join(pdus), start, end, prefer_text)
 
 
 def one(module, pdu: bytes) -> dict[str, object]:
     batch = parse(module, [pdu])
     assert batch.count == 1
-    found = {
-        name: getattr(batch, name)[0]
-        for name in FIELDS
-        if name not in ("ids", "id_end", "errors", "error_end")
-    }
+    found = {name: getattr(batch, name)[0] for name in NUMBERS}
     return {**found, "id": bytes(batch.ids), "error": bytes(batch.errors)}
 
 
@@ -253,6 +259,79 @@ def test_offsets_outside_the_data_are_refused(receipts):
         receipts.parse(bytes(30), array("i", [0]), array("i"))
 
 
+def test_what_is_kept_beside_the_verdict(receipts):
+    batch = parse(
+        receipts, [deliver(TYPICAL, tlvs=tlv(0x0423, b"\x03\x00\x0b")), deliver(b"Hi", esm_class=0)]
+    )
+    assert list(batch.submit_s) == [DONE - 60, -1]
+    assert (bytes(batch.done_raw), list(batch.done_raw_end)) == (b"2601021505", [10, 10])
+    assert (bytes(batch.network), list(batch.network_end)) == (b"03000b", [6, 6])
+    assert (bytes(batch.sender), list(batch.sender_end)) == (b"HELIOHELIO", [5, 10])
+
+
+def test_the_channel_may_prefer_the_text(receipts):
+    tlvs = tlv(0x001E, b"TLV-1\0") + tlv(0x0427, b"\x05")
+    for text, found in ((b"id:text-1 stat:DELIVRD", (b"text-1", 2)), (b"id: stat:WEIRD", (b"TLV-1", 5))):
+        pdu = deliver(text, tlvs=tlvs)
+        batch = receipts.parse(pdu, array("i", [0]), array("i", [len(pdu)]), True)
+        assert (bytes(batch.ids), batch.stat[0]) == found
+
+
+@pytest.mark.parametrize("value", [b"", b"\x01", b"\x03\x00", b"\x03\x00\x0b\x07" * 9])
+def test_a_network_error_code_of_any_length_is_kept_raw(receipts, value):
+    batch = parse(receipts, [deliver(TYPICAL, tlvs=tlv(0x0423, value))])
+    assert bytes(batch.network) == value.hex().encode()
+
+
+def test_an_id_over_65_octets_is_whole(receipts):
+    long = b"x" * 200
+    assert one(receipts, deliver(b"id:" + long + b" stat:DELIVRD"))["id"] == long
+    assert one(receipts, deliver(b"", tlvs=tlv(0x001E, long) + tlv(0x0427, b"\x02")))["id"] == long
+
+
+def test_all_that_is_no_receipt_by_its_flag_keeps_its_octets(receipts):
+    message, unflagged = deliver(b"STOP", esm_class=0), deliver(TYPICAL, esm_class=0)
+    acknowledgement, malformed = deliver(b"ok", esm_class=8), deliver(TYPICAL)[:30]
+    batch = parse(receipts, [deliver(TYPICAL), message, unflagged, acknowledgement, malformed])
+    kept = [bytes(batch.pdu[a:b]) for a, b in zip([0, *batch.pdu_end], batch.pdu_end, strict=False)]
+    assert kept == [b"", message, unflagged, acknowledgement, malformed]
+
+
+SENT, RECEIVED = DONE - 30, (DONE + 40) * 1_000_000
+
+
+def test_a_done_date_counts_between_submit_and_arrival_only(receipts):
+    done = array("q", [DONE, DONE - 31, DONE + 41, -1, DONE + 19800, DONE])
+    ends = array("i", [10 * (i + 1) for i in range(6)])
+    raw, sent = b"2601021505" * 5 + b"1767366300", array("q", [SENT] * 6)
+    at = receipts.delivered_at(done, raw, ends, sent, RECEIVED, 0)
+    assert list(at) == [DONE * 1_000_000, RECEIVED, RECEIVED, RECEIVED, RECEIVED, DONE * 1_000_000]
+    in_india = receipts.delivered_at(done, raw, ends, sent, RECEIVED, 19800)
+    assert list(in_india)[4:] == [DONE * 1_000_000, DONE * 1_000_000]  # an epoch has no zone
+    assert in_india[0] == RECEIVED
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-1, 2**33), st.sampled_from([b"", b"2601021505", b"1767366300", b"1" * 13, b"15"]),
+            st.integers(0, 2**32),
+        ),
+        max_size=9,
+    ),
+    st.integers(0, 2**52),
+    st.integers(-50_400, 50_400),
+)  # fmt: skip
+def test_delivered_at_in_c_equals_the_twin(rows, received_us, offset_s):
+    raw, ends = b"", array("i")
+    for _, text, _ in rows:
+        raw += text
+        ends.append(len(raw))
+    columns = (array("q", [r[0] for r in rows]), raw, ends, array("q", [r[2] for r in rows]))
+    found = [module.delivered_at(*columns, received_us, offset_s) for module in (fast, pure)]
+    assert found[0] == found[1]
+
+
 pieces = st.one_of(
     st.sampled_from(
         [b"id:", b"ID :", b"stat:", b"done date:", b"Done_Date:", b"submit date:", b"sub:", b"err:", b"text:"]
@@ -296,9 +375,9 @@ pdus = st.one_of(
 damaged = st.one_of(pdus, st.builds(lambda pdu, cut: pdu[: max(16, cut)], pdus, st.integers(16, 120)))
 
 
-@given(st.lists(damaged, max_size=8))
-def test_c_equals_the_twin_on_hostile_pdus(batch):
-    found, expected = parse(fast, batch), parse(pure, batch)
+@given(st.lists(damaged, max_size=8), st.booleans())
+def test_c_equals_the_twin_on_hostile_pdus(batch, prefer_text):
+    found, expected = parse(fast, batch, prefer_text), parse(pure, batch, prefer_text)
     assert {name: getattr(found, name) for name in FIELDS} == {
         name: getattr(expected, name) for name in FIELDS
     }

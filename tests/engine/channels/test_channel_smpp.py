@@ -7,7 +7,9 @@ from typing import Any, cast
 import pytest
 
 from engine.channels.interface import Account, BadSettings
-from engine.channels.smpp import ChannelSettings, SmppChannel, source_address
+from engine.channels.message_encoder import source_address
+from engine.channels.message_settings import MessageSettings
+from engine.channels.smpp import SmppChannel
 from engine.smpp import codec
 from engine.smpp.status import Class
 
@@ -42,13 +44,13 @@ NOBODY = cast(Any, None)
     ],
 )
 def test_a_sender_has_its_ton_and_npi(sender: str, expected: tuple[bytes, int, int]) -> None:
-    assert source_address(sender, ChannelSettings()) == expected
+    assert source_address(sender, MessageSettings()) == expected
 
 
 @pytest.mark.parametrize("sender", ["", "twelve chars", "Zoë", "1" * 16, "tab\t"])
 def test_a_sender_that_no_submit_sm_can_carry_is_refused(sender: str) -> None:
     with pytest.raises(BadSettings, match="sender"):
-        source_address(sender, ChannelSettings())
+        source_address(sender, MessageSettings())
 
 
 def test_settings_of_the_channel_stand_in_the_pdu() -> None:

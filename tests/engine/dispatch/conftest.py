@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import struct
 from array import array
 from collections import Counter
@@ -10,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import msgspec
@@ -52,9 +54,13 @@ class Smsc:
         self.answer: Callable[[int, str], int | None] = lambda number, destination: 0
         self.receipts = False
         self.seen: list[str] = []  # destination of every submit_sm, in order
+        self.bodies: list[bytes] = []  # of every submit_sm
         self.accepted: Counter[str] = Counter()
         self.at: list[float] = []  # when each came, monotonic
         self.binds = 0
+        self.bound: Counter[str] = Counter()  # sessions now, by system_id
+        self.most_bound = 0
+        self.by_session: Counter[int] = Counter()  # submit_sm, by session in order of their binds
         self._held: list[tuple[asyncio.StreamWriter, int, str]] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -88,20 +94,27 @@ class Smsc:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        system_id, session = "", 0
         try:
             while True:
                 length, command, _, sequence = HEADER.unpack(await reader.readexactly(16))
                 body = await reader.readexactly(length - 16)
                 if command in (0x1, 0x2, 0x9):
                     self.binds += 1
+                    system_id = body[: body.index(b"\0")].decode()
+                    session = self.binds
+                    self.bound[system_id] += 1
+                    self.most_bound = max(self.most_bound, self.bound[system_id])
                     self._write(writer, command | 0x80000000, 0, sequence, b"smsc\0")
                 elif command == 0x4:
+                    self.by_session[session] += 1
                     self._submitted(writer, sequence, body)
                 elif command in (0x6, 0x15):
                     self._write(writer, command | 0x80000000, 0, sequence)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.bound[system_id] -= 1
             self._writers.discard(writer)
             writer.close()
 
@@ -111,6 +124,7 @@ class Smsc:
         destination = body[destination_at : body.index(b"\0", destination_at)].decode()
         number = len(self.seen)
         self.seen.append(destination)
+        self.bodies.append(body)
         self.at.append(asyncio.get_running_loop().time())
         status = self.answer(number, destination)
         if status is None:
@@ -214,7 +228,13 @@ class Room:
         return upload_id
 
     async def campaign(
-        self, channel: str, upload_id: UUID, text: str = "Hello {{name}}", *, start: bool = True
+        self,
+        channel: str,
+        upload_id: UUID,
+        text: str = "Hello {{name}}",
+        *,
+        start: bool = True,
+        lane: schema.Lane = "bulk",
     ) -> UUID:
         campaign_id = uuid4()
         sealed = await campaigns.create(
@@ -229,6 +249,7 @@ class Room:
                 sender_revision_id=uuid4(),
                 text=text,
                 upload_id=upload_id,
+                lane=lane,
             ),
         )
         if start:
@@ -309,3 +330,62 @@ async def smsc() -> AsyncIterator[Smsc]:
     await started.start()
     yield started
     await started.stop()
+
+
+class Proxy:
+    """TCP in front of PostgreSQL, to cut."""
+
+    def __init__(self, dsn: str) -> None:
+        parts = urlsplit(dsn)
+        query = parse_qs(parts.query)
+        port = int(query.get("port", [parts.port or 5432])[0])
+        host = query.get("host", [parts.hostname or "localhost"])[0]
+        self._target = (host, port)
+        self._dsn = dsn
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def dsn(self) -> str:
+        parts = urlsplit(self._dsn)
+        user = re.sub(r"@.*", "", parts.netloc) or "postgres"
+        return f"postgresql://{user}@127.0.0.1:{self.port}{parts.path}?sslmode=disable"
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = self._target
+        if host.startswith("/"):
+            theirs = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
+        else:
+            theirs = await asyncio.open_connection(host, port)
+        self._writers |= {writer, theirs[1]}
+        await asyncio.gather(self._copy(reader, theirs[1]), self._copy(theirs[0], writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+@pytest.fixture
+async def proxy(ledger_dsn: str) -> AsyncIterator[Proxy]:
+    opened = Proxy(ledger_dsn)
+    await opened.open()
+    yield opened
+    await opened.cut()

@@ -22,6 +22,9 @@ class OneBind:
     def binds(self, _account: object, _owner: object) -> list["OneBind"]:
         return [self]
 
+    def start(self) -> None:
+        """It is up already."""
+
     def classify(self, _status: int) -> str:
         raise AssertionError("nothing was answered")
 
@@ -32,7 +35,7 @@ def test_a_wake_up_that_is_due_already_does_not_break_the_next_pump() -> None:
 
 async def _pump_twice_too_late() -> None:
     nothing = cast(Any, None)
-    account = SimpleNamespace(account_id=1, tps=1000, window_size=10)
+    account = SimpleNamespace(account_id=1, tps=1000, window_size=10, binds=1)
     binds = AccountBinds(
         cast(Any, account),
         cast(Any, OneBind()),
@@ -44,6 +47,8 @@ async def _pump_twice_too_late() -> None:
         on_down=nothing,
         on_bind=nothing,
     )
+    binds.hold([1])
+    binds.set_share(1000)
     late = time.monotonic() - 1
     binds.retries.add(late - 1, Retry(1, 0, array("i", [0])))
     binds.pump(late)

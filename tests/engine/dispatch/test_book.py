@@ -14,7 +14,8 @@ from engine.dispatch.book import Budget, ClaimBook
 from engine.dispatch.campaign import CampaignRun, OpenSlice
 from engine.dispatch.claims import Claim, cut
 from engine.ledger.claims import CampaignKey, ClaimInfo
-from engine.smpp.status import classify
+from engine.ledger.retries import Deferral
+from engine.smpp.status import Class, classify
 
 
 class Written:
@@ -24,15 +25,22 @@ class Written:
         self.pending = self.pending_outcomes = 0
         self.counts: Counter[str] = Counter()
         self.closed: set[int] = set()
+        self.deferred: list[Deferral] = []
 
-    def results(self, bind: Any, batch: Any, outcome: Any, updates: Any, claims: Any) -> None:
+    def results(
+        self, bind: Any, batch: Any, outcome: Any, updates: Any, claims: Any, deferrals: Any = ()
+    ) -> None:
+        self.deferred += deferrals
         for update in updates:
             self.counts["messages"] += update.sent + update.undelivered + update.failed + update.in_doubt
+            self.counts["deferred"] += update.deferred
             self.counts["in_doubt"] += update.in_doubt
             if update.closed:
                 self.closed.add(claims[update.claim].claim_id)
 
-    def rejected(self, claim: Any, rows: Any, codes: Any, msisdn: Any, *, closed: bool = False) -> None:
+    def rejected(
+        self, claim: Any, rows: Any, codes: Any, msisdn: Any, *, parts: Any = None, closed: bool = False
+    ) -> None:
         self.counts["messages"] += len(rows)
         if closed:
             self.closed.add(claim.claim_id)
@@ -110,12 +118,8 @@ def test_given_back_and_booked_rows_add_up_wherever_a_claim_ends(
 ) -> None:
     writer = Written()
     book, budget, claim, idle = make(parts_of_rows, writer)
-    if not book.open(claim):
-        assert not any(parts_of_rows)
-        assert writer.closed == {7}
-        assert (writer.counts["messages"], budget.unsettled) == (len(parts_of_rows), 0)
-        return
-    claim.written = min(written, claim.stop - 1)  # a claim that is wholly written is not released
+    book.open(claim)
+    claim.written = max(0, min(written, claim.stop - 1))  # a claim that is wholly written is not released
     first = list(range(min(answered, claim.written)))
     book.results(1, answers(claim, first), 0.0)
     from_row = book.release(claim, 1.0)
@@ -146,6 +150,15 @@ def test_a_message_that_was_begun_is_finished() -> None:
     assert (end.from_row, end.stop) == (2, 4)
 
 
+def test_later_parts_of_several_messages_are_no_one_message() -> None:
+    """As a retry slice has them: only part 2 of each."""
+    _, _, claim, _ = make([1, 1, 1], Written())
+    claim.batch.part = array("h", [2, 2, 2])
+    claim.written, claim.stop = 1, 3
+    end = cut(claim)
+    assert (end.from_row, end.stop) == (1, 1)
+
+
 def test_a_throttled_part_keeps_the_claim_open_until_it_is_accepted() -> None:
     book, budget, claim, _ = make([1, 1], Written())
     book.open(claim)
@@ -159,18 +172,86 @@ def test_a_throttled_part_keeps_the_claim_open_until_it_is_accepted() -> None:
     assert not book.claims
 
 
-def test_what_waits_for_a_retry_that_never_comes_is_in_doubt_and_ends_its_claim() -> None:
+def test_a_claim_without_pdus_ends_when_its_turn_to_be_written_comes() -> None:
+    writer = Written()
+    book, budget, claim, idle = make([0, 0, 0], writer)
+    book.open(claim)
+    assert (budget.unsettled, writer.closed, len(book.claims)) == (3, set(), 1), (
+        "earlier claims are written first"
+    )
+    book.written(claim)
+    assert (budget.unsettled, writer.closed, len(book.claims)) == (0, {7}, 0)
+    assert writer.counts["messages"] == 3
+    assert idle
+
+
+def test_what_waits_for_a_retry_that_never_comes_goes_into_a_retry_slice_and_ends_its_claim() -> None:
     writer = Written()
     book, budget, claim, _ = make([1, 2, 1], writer)
     book.open(claim)
     claim.written = 4
     book.results(1, answers(claim, [0]), 10.0)
     book.results(1, answers(claim, [1, 2], 0x58), 10.0)
-    book.results(1, answers(claim, [3], 0x14), 10.0)
+    book.results(1, answers(claim, [3], 0x08), 10.0)
     book.abandon(11.0, 11_000_000)
-    assert (writer.counts["messages"], writer.counts["in_doubt"]) == (3, 2)
+    assert (writer.counts["messages"], writer.counts["in_doubt"], writer.counts["deferred"]) == (1, 0, 2)
+    pairs = {
+        (row, part, each.attempt, each.tries)
+        for each in writer.deferred
+        for row, part in zip(each.rows, each.parts, strict=True)
+    }
+    assert pairs == {(1, 1, 1, 0), (1, 2, 1, 0), (2, 1, 2, 1)}, "a try that was not made is not used up"
     assert writer.closed == {7}
     assert (budget.unsettled, len(book.claims), len(book.retries)) == (0, 0, 0)
+
+
+def test_a_full_box_leaves_the_claim_and_slows_nobody() -> None:
+    writer = Written()
+    book, budget, claim, _ = make([1] * 4, writer)
+    book.open(claim)
+    claim.written = 4
+    booked = book.results(1, answers(claim, [2], 0x14), 10.0)
+    assert (booked.classes, booked.throttled, len(book.retries)) == (set(), 0, 0)
+    [deferral] = writer.deferred
+    assert (list(deferral.rows), list(deferral.parts), deferral.attempt) == ([2], [1], 1)
+    assert 300 <= deferral.delay_s <= 900
+    assert book.results(1, answers(claim, [0, 1, 3]), 10.0).sent == 3
+    assert (writer.closed, budget.unsettled) == ({7}, 0)
+
+
+def test_full_queues_at_many_destinations_are_a_throttle() -> None:
+    book, _, claim, _ = make([1] * 200, Written())
+    book.open(claim)
+    claim.written = 200
+    booked = book.results(1, answers(claim, list(range(40)), 0x14), 10.0)
+    assert booked.throttled == 0, "20 % of the last 200 are not over 20 %"
+    booked = book.results(1, answers(claim, [40], 0x14), 10.0)
+    assert booked.throttled == 1
+    assert booked.classes == {Class.THROTTLE}
+
+
+@pytest.mark.parametrize(("failed", "trips"), [(449, False), (450, True)])
+def test_a_campaigns_breaker_trips_on_exactly_90_percent_of_its_last_500(failed: int, trips: bool) -> None:
+    book, _, claim, _ = make([1] * 500, Written())
+    book.open(claim)
+    claim.written = 500
+    book.results(1, answers(claim, list(range(500 - failed))), 10.0)
+    book.results(1, answers(claim, list(range(500 - failed, 500)), 0x0A), 10.0)
+    assert [(each.run, each.reason) for each in book.tripped] == (
+        [(claim.slice.run, "breaker: 0x0A on 90 %")] if trips else []
+    )
+
+
+def test_a_map_of_the_channel_says_what_a_code_means() -> None:
+    writer = Written()
+    book, _, claim, _ = make([1, 1], writer)
+    book.maps = {1: {0x45B: Class.TEMPORARY}, 2: {0x45C: Class.TEMPORARY}}
+    book.open(claim)
+    claim.written = 2
+    book.results(1, answers(claim, [0], 0x45B), 10.0)
+    assert book.retries.parts == 1
+    book.results(1, answers(claim, [1], 0x45C), 10.0)
+    assert (book.retries.parts, writer.counts["messages"]) == (1, 1), "another channel's map is not asked"
 
 
 def test_uncommitted_outcomes_count_against_the_bound() -> None:

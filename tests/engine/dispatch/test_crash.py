@@ -1,15 +1,11 @@
 """A killed engine and a database that goes away: nothing lost, nothing twice, the doubt within its bound."""
 
-import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -65,67 +61,8 @@ async def test_two_engines_on_one_data_folder_are_refused(room: Room) -> None:
         await room.engine()
 
 
-class Proxy:
-    """TCP in front of PostgreSQL, to cut."""
-
-    def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
-        query = parse_qs(parts.query)
-        port = int(query.get("port", [parts.port or 5432])[0])
-        host = query.get("host", [parts.hostname or "localhost"])[0]
-        self._target = (host, port)
-        self._dsn = dsn
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.port = 0
-
-    @property
-    def dsn(self) -> str:
-        parts = urlsplit(self._dsn)
-        user = re.sub(r"@.*", "", parts.netloc) or "postgres"
-        return f"postgresql://{user}@127.0.0.1:{self.port}{parts.path}?sslmode=disable"
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def cut(self) -> None:
-        assert self._server is not None
-        self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = self._target
-        if host.startswith("/"):
-            theirs = await asyncio.open_unix_connection(f"{host}/.s.PGSQL.{port}")
-        else:
-            theirs = await asyncio.open_connection(host, port)
-        self._writers |= {writer, theirs[1]}
-        await asyncio.gather(self._copy(reader, theirs[1]), self._copy(theirs[0], writer))
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            self._writers.discard(writer)
-            writer.close()
-
-
-@pytest.fixture
-async def proxy(ledger_dsn: str) -> AsyncIterator[Proxy]:
-    opened = Proxy(ledger_dsn)
-    await opened.open()
-    yield opened
-    await opened.cut()
-
-
 async def test_a_database_that_is_away_stops_feeding_and_loses_nothing(
-    room_at: Any, proxy: Proxy, smsc: Smsc, until: Any
+    room_at: Any, proxy: Any, smsc: Smsc, until: Any
 ) -> None:
     async with room_at(proxy.dsn) as room:
         channel = await room.channel(smsc.port, tps=2000, binds=2)

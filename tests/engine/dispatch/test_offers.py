@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 from engine.dispatch.campaign import CampaignRun, OpenSlice
 from engine.dispatch.offers import Offers
+from engine.dispatch.planner import EXPRESS
 from engine.ledger.claims import CampaignKey
 
 
@@ -78,3 +79,41 @@ def test_a_paused_campaign_offers_nothing() -> None:
     made.remove_campaign(each)
     made.put_back(OpenSlice(1, each, 0, 0, 10))
     assert list(made) == []
+
+
+def take(made: Offers[str], owner: str = "bind", rows: int = 10, **how: bool) -> CampaignRun | None:
+    each = made.take(owner, **how)
+    if each is None:
+        return None
+    made.charge(each, rows)
+    return each.run
+
+
+def test_express_goes_before_bulk_and_alone_where_bulk_may_not() -> None:
+    bulk, express = run(), run()
+    express.lane = EXPRESS
+    made = offers(bulk, express, slices=1)
+    assert take(made) is express
+    assert made.express_waits()
+    made.remove_campaign(express)
+    assert take(made, bulk=False) is None
+    assert take(made) is bulk
+    assert not made.express_waits()
+
+
+def test_a_workspace_with_many_campaigns_gets_no_more_than_one_with_few() -> None:
+    many, other = [run() for _ in range(5)], run()
+    other.key = CampaignKey(other.campaign_id, UUID(int=2), 1, "me")
+    made = offers(*many, other, slices=60)
+    served = [take(made) for _ in range(100)]
+    assert 40 <= served.count(other) <= 60
+    assert all(served.count(each) >= 8 for each in many)
+
+
+def test_a_workspace_of_triple_weight_gets_three_times_as_much() -> None:
+    heavy, light = run(), run()
+    heavy.weight = 3.0
+    light.key = CampaignKey(light.campaign_id, UUID(int=2), 1, "me")
+    made = offers(heavy, light, slices=400)
+    served = [take(made) for _ in range(400)]
+    assert 280 <= served.count(heavy) <= 320

@@ -1,9 +1,10 @@
 """The pacer: even spacing, small writes, slower on throttles, back up in quiet."""
 
+import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.dispatch.pacer import CUT, FLOOR, PROBE_AFTER_S, TICKS_PER_S, WRITE_S, Pacer
@@ -73,18 +74,18 @@ def test_one_token_after_the_other_at_a_low_rate() -> None:
 
 def test_throttles_of_one_second_cut_once_and_never_under_the_floor() -> None:
     pacer = Pacer(1000)
-    assert pacer.throttled(10.0)
-    assert not pacer.throttled(10.4)
+    assert pacer.throttled(1, 10.0)
+    pacer.throttled(1, 10.4)
     assert pacer.rate_per_s == pytest.approx(1000 * CUT)
     for second in range(11, 60):
-        pacer.throttled(float(second))
+        pacer.throttled(1, float(second))
     assert pacer.rate_per_s == pytest.approx(1000 * FLOOR)
 
 
 def test_the_rate_grows_back_to_the_set_one_and_no_further() -> None:
     pacer = Pacer(1000)
     for second in range(20):
-        pacer.throttled(float(second))
+        pacer.throttled(1, float(second))
     low = pacer.rate_per_s
     pacer.tokens(19 + PROBE_AFTER_S)
     assert pacer.rate_per_s == low
@@ -96,7 +97,7 @@ def test_the_rate_grows_back_to_the_set_one_and_no_further() -> None:
 
 def test_a_changed_tps_keeps_the_proportion_of_a_cut() -> None:
     pacer = Pacer(1000)
-    pacer.throttled(1.0)
+    pacer.throttled(1, 1.0)
     pacer.set_tps(500, 1.0)
     assert pacer.rate_per_s == pytest.approx(500 * CUT)
 
@@ -112,3 +113,71 @@ def test_a_long_wait_without_work_is_not_made_up_for() -> None:
     pacer.take(10, 1.0)
     taken = spend(pacer, [100 + i / 1000 for i in range(100)])
     assert sum(count for _, count in taken) == pytest.approx(100 + 10, abs=2)
+
+
+def test_a_closed_pacer_gives_no_token_and_never_says_when() -> None:
+    pacer = Pacer(1000, closed=True)
+    assert pacer.tokens(5.0) == 0
+    assert pacer.next_at() == float("inf")
+    pacer.closed = False
+    assert pacer.tokens(5.0) > 0
+
+
+@pytest.mark.parametrize("tps", [50, 500, 5000])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_few_throttles_in_a_hundred_do_not_drive_the_rate_to_the_floor(tps: int, seed: int) -> None:
+    """1 % of the responses, at random: no sign of too much, for they come at any rate."""
+    pacer, chance, now, total = Pacer(tps), random.Random(seed), 0.0, 0
+    while now < 120:
+        count = pacer.tokens(now)
+        pacer.take(count, now)
+        pacer.responded(count, now)
+        throttles = sum(chance.random() < 0.01 for _ in range(count))
+        if throttles:
+            pacer.throttled(throttles, now)
+        total += count
+        now = max(pacer.next_at(), now + 0.001)
+    assert total > 0.8 * 120 * tps
+
+
+@settings(max_examples=10)
+@given(limit=st.floats(0.2, 0.9), tps=st.integers(100, 1000))
+def test_the_rate_comes_down_to_what_the_smsc_takes(limit: float, tps: int) -> None:
+    """An SMSC that throttles what is over its own limit: most of what it could take goes out."""
+    pacer, now, accepted, refused = Pacer(tps), 0.0, 0, 0
+    in_second = second = 0
+    while now < 90:
+        if int(now) != second:
+            second, in_second = int(now), 0
+        count = pacer.tokens(now)
+        pacer.take(count, now)
+        taken = max(0, min(count, int(limit * tps) - in_second))
+        in_second += taken
+        pacer.responded(count, now)
+        if count > taken:
+            pacer.throttled(count - taken, now)
+        if now > 30:
+            accepted, refused = accepted + taken, refused + count - taken
+        now = max(pacer.next_at(), now + 0.001)
+    assert accepted > 0.6 * 60 * limit * tps
+    assert refused < 0.25 * (accepted + refused)
+
+
+def test_a_share_under_the_noise_says_go_on_and_one_over_it_says_rest() -> None:
+    pacer = Pacer(1000)
+    pacer.responded(1000, 10.5)
+    assert not pacer.throttled(10, 10.6)
+    assert pacer.throttled(90, 10.7)
+
+
+def test_congestion_of_an_smpp_5_smsc_stops_the_growth_and_cuts_at_a_hundred() -> None:
+    pacer = Pacer(1000)
+    pacer.congested(89, 10.0)
+    assert pacer.rate_per_s == 1000
+    pacer.congested(100, 10.0)
+    assert pacer.rate_per_s == pytest.approx(1000 * CUT)
+    low = pacer.rate_per_s
+    for second in range(11, 20):
+        pacer.congested(95, float(second))
+        pacer.tokens(float(second))
+    assert pacer.rate_per_s == low

@@ -1,11 +1,12 @@
 """The planner: every row once and in order, just in time, in fair turns."""
 
+from collections import Counter
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.dispatch.planner import Pace, Planned, plan, slice_rows
+from engine.dispatch.planner import EXPRESS, Pace, Planned, Release, plan, slice_rows
 
 A, B, C = (UUID(int=i) for i in (1, 2, 3))
 paces = st.builds(
@@ -83,3 +84,49 @@ def test_nothing_is_released_without_a_bind() -> None:
 def test_rows_of_planned_out_campaigns_count_as_ahead() -> None:
     pace = Pace(tps=100, binds=1, window_size=1)
     assert plan([Planned(A, [1000], unclaimed=1)], pace, others=200) == []
+
+
+def rows(releases: list[Release]) -> Counter[UUID]:
+    counted: Counter[UUID] = Counter()
+    for each in releases:
+        counted[each.campaign_id] += each.row_count
+    return counted
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=4),
+    per_workspace=st.lists(st.integers(1, 3), min_size=4, max_size=4),
+    binds=st.integers(1, 8),
+)
+def test_workspaces_get_slices_by_weight_however_many_campaigns_they_have(
+    weights: list[float], per_workspace: list[int], binds: int
+) -> None:
+    pace = Pace(tps=20_000, binds=binds, window_size=10)
+    campaigns = [
+        Planned(UUID(int=16 * i + n), [1_000_000], workspace_id=UUID(int=i), weight=weight)
+        for i, weight in enumerate(weights)
+        for n in range(per_workspace[i])
+    ]
+    counted = rows(plan(campaigns, pace, most=200))
+    ahead = [
+        sum(counted[UUID(int=16 * i + n)] for n in range(per_workspace[i])) / weight
+        for i, weight in enumerate(weights)
+    ]
+    assert max(ahead) - min(ahead) <= 200 / min(weights)
+    for i in range(len(weights)):
+        own = [counted[UUID(int=16 * i + n)] for n in range(per_workspace[i])]
+        assert max(own) - min(own) <= 200, "campaigns of a workspace take turns"
+
+
+@given(pace=paces, bulk=st.integers(0, 300_000), size=st.integers(1, 100_000))
+def test_express_is_planned_as_if_there_were_no_bulk(pace: Pace, bulk: int, size: int) -> None:
+    express = Planned(A, [size], lane=EXPRESS)
+    alone = rows(plan([express], pace))
+    beside = rows(plan([Planned(B, [1_000_000], unclaimed=bulk), express], pace))
+    assert beside[A] == alone[A] > 0
+
+
+def test_what_express_takes_is_not_left_for_bulk() -> None:
+    pace = Pace(tps=100, binds=1, window_size=10)
+    releases = plan([Planned(B, [1000], unclaimed=10), Planned(A, [1000], lane=EXPRESS)], pace)
+    assert [each.campaign_id for each in releases] == [A]

@@ -1,14 +1,43 @@
 """Which outcome a response is, and when what goes again."""
 
 from array import array
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine._fast.columns import ACCEPTED, DOUBT, FAILED, RETRY, THROTTLED, ResultBatch
-from engine.dispatch.retry import DELAYS_S, THROTTLE_PAUSE_S, Retry, RetryQueue, collect, outcomes
-from engine.smpp.status import classify
+from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED, RETRY, THROTTLED, ResultBatch
+from engine.dispatch.retry import (
+    FIRST_DELAY_S,
+    QUEUE_FULL_TRIES,
+    THROTTLE_PAUSE_S,
+    Delays,
+    FullQueues,
+    Retry,
+    RetryQueue,
+    collect,
+    defer,
+    outcomes,
+)
+from engine.smpp.status import Class, classify
+
+
+@dataclass
+class Judge:
+    """The built-in table, and every try counted from the first."""
+
+    delays: Delays = field(default_factory=Delays)
+    full: bool = False
+
+    def classify(self, claim: int, status: int) -> Class:
+        return classify(status)
+
+    def tries(self, claim: int, attempt: int) -> int:
+        return attempt
+
+    def crowded(self) -> bool:
+        return self.full
 
 
 def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0) -> ResultBatch:
@@ -18,6 +47,7 @@ def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0) -> 
         claim=array("i", [claim]) * count,
         index=array("i", range(count)),
         attempt=array("h", [attempt]) * count,
+        msisdn=array("q", range(count)),
         status=array("q", statuses),
         late=array("b", [late]) * count,
     )
@@ -30,7 +60,7 @@ def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0) -> 
         (0x0B, FAILED),
         (0x58, THROTTLED),
         (0x08, RETRY),
-        (0x14, RETRY),
+        (0x14, DEFERRED),
         (0x45, RETRY),
         (0x04, THROTTLED),
         (0x400, FAILED),
@@ -40,30 +70,71 @@ def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0) -> 
     ],
 )
 def test_a_status_has_its_outcome(status: int, outcome: int) -> None:
-    assert list(outcomes(results(0, status, 0), classify)) == [ACCEPTED, outcome, ACCEPTED]
+    assert list(outcomes(results(0, status, 0), Judge())) == [ACCEPTED, outcome, ACCEPTED]
 
 
-def test_a_temporary_error_fails_after_three_more_tries() -> None:
-    codes = [outcomes(results(0x08, attempt=attempt), classify)[0] for attempt in range(4)]
-    assert codes == [RETRY, RETRY, RETRY, FAILED]
+def test_a_temporary_error_has_three_tries_the_last_one_from_a_retry_slice() -> None:
+    codes = [outcomes(results(0x08, attempt=attempt), Judge())[0] for attempt in range(3)]
+    assert codes == [RETRY, DEFERRED, FAILED]
 
 
-@pytest.mark.parametrize("attempt", [0, 1, 2])
-def test_retries_wait_longer_each_time_and_count_the_attempt(attempt: int) -> None:
-    batch = results(0, 0x08, 0x08, attempt=attempt)
-    [(delay_s, retry)] = collect(batch, outcomes(batch, classify))
-    assert (delay_s, retry.attempt, list(retry.indices)) == (DELAYS_S[attempt], attempt + 1, [1, 2])
+def test_a_short_second_wait_stays_in_the_claim() -> None:
+    assert outcomes(results(0x08, attempt=1), Judge(Delays(temporary_s=5.0)))[0] == RETRY
+
+
+def test_a_full_queue_has_its_tries_and_is_a_throttle_where_many_are_full() -> None:
+    last = QUEUE_FULL_TRIES - 1
+    assert outcomes(results(0x14, attempt=last - 1), Judge())[0] == DEFERRED
+    assert outcomes(results(0x14, attempt=last), Judge())[0] == FAILED
+    assert outcomes(results(0x14, attempt=last), Judge(full=True))[0] == THROTTLED
+
+
+@pytest.mark.parametrize(
+    ("full", "of", "destinations", "crowded"),
+    [
+        (41, 200, 41, True),
+        (40, 200, 40, False),
+        (41, 200, 9, False),
+        (41, 200, 10, True),
+        (41, 241, 41, False),
+    ],
+)
+def test_over_a_fifth_of_the_last_200_at_ten_destinations_is_crowded(
+    full: int, of: int, destinations: int, crowded: bool
+) -> None:
+    queues = FullQueues()
+    first = results(*[0x14] * full)
+    first.msisdn = array("q", [i % destinations for i in range(full)])
+    queues.see(first, Judge())
+    queues.see(results(*[0] * (of - full)), Judge())
+    assert queues.crowded is crowded
+
+
+def test_retries_in_the_claim_count_the_attempt() -> None:
+    batch = results(0, 0x08, 0x08)
+    [(delay_s, retry)] = collect(batch, outcomes(batch, Judge()), Judge())
+    assert (delay_s, retry.attempt, list(retry.indices)) == (FIRST_DELAY_S, 1, [1, 2])
+
+
+def test_deferred_parts_say_when_and_how_often_they_were_tried() -> None:
+    batch = results(0, 0x08, 0x14, attempt=1)
+    found = {tuple(retry.indices): (delay_s, tries, retry.attempt) for delay_s, tries, retry in
+             defer(batch, outcomes(batch, Judge()), Judge())}  # fmt: skip
+    assert found[1,] == (30.0, 2, 2)
+    assert 300 <= found[2,][0] <= 900
+    assert found[2,][1:] == (2, 2)
 
 
 def test_a_throttled_part_keeps_its_attempt() -> None:
     batch = results(0x58, attempt=2)
-    [(delay_s, retry)] = collect(batch, outcomes(batch, classify))
+    [(delay_s, retry)] = collect(batch, outcomes(batch, Judge()), Judge())
     assert (delay_s, retry.attempt) == (THROTTLE_PAUSE_S, 2)
 
 
 def test_late_results_are_not_sent_again() -> None:
-    batch = results(0x58, 0x08, late=1)
-    assert list(collect(batch, outcomes(batch, classify))) == []
+    batch = results(0x58, 0x08, 0x14, late=1)
+    outcome = outcomes(batch, Judge())
+    assert list(collect(batch, outcome, Judge())) == list(defer(batch, outcome, Judge())) == []
 
 
 @given(

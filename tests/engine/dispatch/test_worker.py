@@ -69,3 +69,19 @@ async def test_a_worker_that_was_taken_over_never_writes_again(pool: Pool, tmp_p
     assert worker.lost
     assert worker.deadline < time.monotonic()
     await worker.leave()
+
+
+async def test_who_could_not_renew_calls_nobody_dead_until_the_others_had_time(
+    pool: Pool, tmp_path: Path
+) -> None:
+    worker = await Worker.register(pool, settings(tmp_path))
+    now = time.monotonic()
+    assert not worker.may_fence(now), "others may have been away like us before our start"
+    worker.deadline = now + 100  # renewed all the time
+    assert worker.may_fence(now + 11)
+    worker.deadline = now - 100  # no renewal came through
+    assert await worker.renew()
+    assert not worker.may_fence(time.monotonic() + 9)
+    worker.deadline = now + 100
+    assert worker.may_fence(time.monotonic() + 10.5)
+    await worker.leave()

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 import pyarrow as pa
 
 from engine._fast import tally as fast_tally
-from engine._fast.columns import EncodedBatch, ReceiptBatch, ResultBatch
+from engine._fast.columns import DEFERRED, EncodedBatch, ReceiptBatch, ResultBatch
 from engine.core_api import schema
-from engine.ledger import accounts, campaigns, equation, partitions
+from engine.ledger import accounts, campaigns, equation, partitions, retries
 from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
 from engine.ledger.pool import Pool
+from engine.ledger.retries import Deferral
 from engine.ledger.secrets import SecretBox
 from engine.ledger.writer import LedgerWriter
 
@@ -100,6 +101,7 @@ class Driver:
     index: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)  # (row, part) -> claim, index
     parts: dict[int, int] = field(default_factory=dict)  # by row
     acknowledged: int = 0
+    refused: int = 0
     now_us: int = 1_790_000_000_000_000
 
     async def claim(self, parts_of_rows: list[int]) -> ClaimInfo:
@@ -144,9 +146,58 @@ class Driver:
         self.tally.open(handle, batch)
         return info
 
+    async def claim_again(self) -> list[tuple[int, int, int]]:
+        """Claims every pair of the open retry slices; returns (row, part, attempt) of each."""
+        claimed = []
+        async with self.pool.acquire() as connection, connection.transaction():
+            slices = await connection.fetch(
+                "SELECT * FROM slices WHERE campaign_id = $1 AND origin_slice_id = $2 AND state = 'open'"
+                " AND claimed_to < row_count ORDER BY slice_id FOR UPDATE",
+                self.campaign.campaign_id,
+                self.slice_id,
+            )
+            for each in slices:
+                start, end = each["claimed_to"], each["row_count"]
+                await connection.execute(
+                    "UPDATE slices SET claimed_to = row_count WHERE slice_id = $1", each["slice_id"]
+                )
+                claim_id = await connection.fetchval(
+                    "INSERT INTO claims (slice_id, row_start, row_end, worker_id, epoch)"
+                    " VALUES ($1, $2, $3, $4, 1) RETURNING claim_id",
+                    each["slice_id"],
+                    start,
+                    end,
+                    self.writer.worker_id,
+                )
+                handle = len(self.claims) + 1
+                self.claims[handle] = ClaimInfo(
+                    claim_id=claim_id,
+                    slice_id=each["slice_id"],
+                    campaign_id=self.campaign.campaign_id,
+                    workspace_id=self.campaign.workspace_id,
+                    channel_id=self.campaign.channel_id,
+                    sender=self.campaign.sender,
+                    campaign_handle=self.writer.handle(self.campaign),
+                    account_id=self.account_id,
+                    origin_slice_id=self.slice_id,
+                    attempt=each["attempt"],
+                    resend=each["resend"],
+                )
+                batch = EncodedBatch()
+                rows = retries.unpack("i", each["explicit_rows"])
+                parts = retries.unpack("h", each["explicit_parts"])
+                for position in range(start, end):
+                    self.index[rows[position], parts[position]] = (handle, batch.count)
+                    batch.row.append(position)
+                    batch.count += 1
+                    claimed.append((rows[position], parts[position], each["attempt"]))
+                self.tally.open(handle, batch)
+        return claimed
+
     def results(self, outcomes: Iterable[tuple[int, int, int, int, int, str, bool]]) -> None:
-        """(row, part, attempt, outcome, status, SMSC id, late)"""
+        """(row, part, attempt, outcome, status, SMSC id, late). A DEFERRED part is due at once."""
         batch, outcome = ResultBatch(), array("b")
+        deferrals = []
         for row, part, attempt, code, status, smsc_id, late in outcomes:
             handle, index = self.index[row, part]
             self.now_us += 1000
@@ -166,8 +217,11 @@ class Driver:
             batch.id_end.append(len(batch.ids))
             batch.count += 1
             outcome.append(code)
+            if code == DEFERRED and not late:
+                pair = (array("i", [row]), array("h", [part]))
+                deferrals.append(Deferral(self.claims[handle], attempt + 1, attempt + 1, 0.0, *pair))
         updates = self.tally.apply(batch, outcome)
-        self.writer.results(BindKey(self.account_id, 0), batch, outcome, updates, self.claims)
+        self.writer.results(BindKey(self.account_id, 0), batch, outcome, updates, self.claims, deferrals)
 
     def accept(self, *rows: int) -> None:
         """Every part of these rows accepted; ids are `row.part`."""
@@ -195,8 +249,11 @@ class Driver:
             batch.count += 1
         self.writer.receipts(self.account_id, batch, self._acknowledge)
 
-    def _acknowledge(self) -> None:
-        self.acknowledged += 1
+    def _acknowledge(self, status: int) -> None:
+        if status == 0:
+            self.acknowledged += 1
+        else:
+            self.refused += 1
 
     def delivered(self, *ids: str) -> None:
         self.receipts((id_, 2, 2, "000") for id_ in ids)

@@ -219,16 +219,16 @@ async def test_an_unknown_receipt_stays_an_orphan(driver):
     assert (row["smsc_id"], row["verdict"], row["error"], row["matched_at"]) == ("nobody's", 1, "045", None)
 
 
-async def test_mobile_originated_messages_are_acknowledged_and_not_kept(driver):
+async def test_mobile_originated_messages_are_stored_and_no_orphans(driver):
     batch = ReceiptBatch(
         count=1, sequence=array("I", [1]), command=array("I", [5]), kind=array("b", [KIND_MO]),
         id_end=array("i", [0]), msisdn=array("q", [-1]), verdict=array("b", [0]), stat=array("h", [255]),
         error_end=array("i", [0]), done_s=array("q", [-1]),
     )  # fmt: skip
     acknowledged = []
-    driver.writer.receipts(driver.account_id, batch, lambda: acknowledged.append(1))
+    driver.writer.receipts(driver.account_id, batch, acknowledged.append)
     await driver.writer.flush()
-    assert (acknowledged, driver.writer.inbound) == ([1], 1)
+    assert (acknowledged, driver.writer.inbound) == ([0], 1)
     assert not await driver.fetch("SELECT FROM orphan_receipts")
 
 
@@ -372,3 +372,27 @@ async def test_bad_arguments_are_refused_at_once(driver, kind):
     outcome = array("b", [0] * (2 if kind == "results" else 1))
     with pytest.raises(ValueError if kind == "results" else KeyError):
         driver.writer.results(BindKey(1, 0), batch, outcome, [], {})
+
+
+async def test_a_batch_whose_flush_was_cancelled_is_not_lost_to_the_sweep_of_orphans(driver, monkeypatch):
+    await driver.claim([1, 1])
+    driver.delivered("nobody's")
+    await driver.writer.flush()
+    driver.accept(0)
+    entered, commit = asyncio.Event(), writer_module.commit
+
+    async def never(*given, **options):
+        entered.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(writer_module, "commit", never)
+    flushing = asyncio.create_task(driver.writer.flush())
+    await entered.wait()
+    flushing.cancel()
+    await asyncio.wait({flushing})
+    monkeypatch.setattr(writer_module, "commit", commit)
+    driver.accept(1)
+    await driver.writer.sweep_orphans()
+    await driver.writer.flush()
+    assert (await driver.counts()).in_flight == 2
+    assert await balanced(driver)

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import ssl
 import struct
 from array import array
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +13,7 @@ import uvloop
 
 from engine._fast.columns import EncodedBatch, ReceiptBatch, ResultBatch
 from engine.smpp import codec, session
+from engine.smpp.gate import AccountGate
 from engine.smpp.link import Link, LinkConfig, LinkState
 from engine.smpp.tables import PDUS
 
@@ -71,6 +73,7 @@ class Recorder:
         self.receipts: list[ReceiptBatch] = []
         self.states: list[tuple[LinkState, str]] = []
         self.down: list[str] = []
+        self.levels: list[int] = []
         self.when_bound: Callable[[Link], None] = lambda link: None
         self.when_receipts: Callable[[Link, ReceiptBatch], None] = lambda link, batch: None
         self._told = asyncio.Event()
@@ -96,6 +99,10 @@ class Recorder:
     def on_state(self, link: Link, state: LinkState, reason: str) -> None:
         self.states.append((state, reason))
         self._note(f"state {state}")
+
+    def on_congestion(self, link: Link, level: int) -> None:
+        self.levels.append(level)
+        self._note("congestion")
 
     def _note(self, call: str) -> None:
         self.calls.append(call)
@@ -130,8 +137,8 @@ class Smsc:
             return codec.encode(answer, pdu.sequence, fields={"message_id": b"id-%d" % pdu.sequence})
         return codec.encode(answer, pdu.sequence)
 
-    async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+    async def start(self, port: int = 0, ssl: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=ssl)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -153,7 +160,7 @@ class Smsc:
                 if answer:
                     writer.write(answer)
                 self._told.set()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             writer.close()
             self._told.set()
 
@@ -185,14 +192,26 @@ async def links(recorder: Recorder) -> AsyncIterator[Callable[..., Link]]:
     """(port, **LinkConfig) -> a started link owned by `recorder`; all are stopped after the test."""
     made: list[Link] = []
 
-    def make(port: int, wall_us: Callable[[], int] | None = None, **config: object) -> Link:
+    def make(
+        port: int,
+        wall_us: Callable[[], int] | None = None,
+        gate: AccountGate | None = None,
+        after: Link | None = None,
+        **config: object,
+    ) -> Link:
         settings = {"reconnect_min_s": 0.01, "reconnect_max_s": 0.02, "window_size": 100} | config
         clock = {"wall_us": wall_us} if wall_us else {}
         link = Link(
             LinkConfig(
-                name="test", host="127.0.0.1", port=port, system_id="esme", password="secret", **settings
+                **(
+                    {"name": "test", "host": "127.0.0.1", "system_id": "esme", "password": "secret"}
+                    | {"port": port}
+                    | settings
+                )
             ),
             recorder,
+            gate=gate,
+            after=after,
             **clock,
         )
         made.append(link)

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from engine._fast.columns import EncodedBatch
 from engine.smpp import codec
-from engine.smpp.events import BindRefused, Bound, Closed, Event, Receipts, Results, Unbound
+from engine.smpp.events import (
+    BindRefused,
+    Bound,
+    Closed,
+    Congestion,
+    Event,
+    Receipts,
+    Results,
+    Unbound,
+)
 from engine.smpp.session import NotBound, Session, SessionConfig, WindowFull
 from engine.smpp.states import TRANSITIONS, State, Step
 from engine.smpp.tables import (
@@ -478,11 +487,30 @@ def test_a_response_that_does_not_come_is_reported_once_and_its_slot_stays(
 
 def test_a_slot_that_never_gets_its_response_is_given_up_in_the_end(submits: Submits) -> None:
     session = bound()
-    submit(session, submits(10, session.reserve_sequences(10)))
+    submit(session, submits(9, session.reserve_sequences(9)))
     run_until(session, 0.0, 299.0)
-    assert session.window.free == 0
+    assert session.window.free == 1
     run_until(session, 299.0, 303.0)
     assert session.window.free == 10
+
+
+def test_a_whole_window_without_a_response_ends_the_session_not_the_sending(
+    submits: Submits, responses: Responses
+) -> None:
+    session = bound()
+    submit(session, submits(10, session.reserve_sequences(10)))
+    assert statuses(run_until(session, 0.0, 59.0)) == [-1] * 10
+    assert session.state is State.BOUND  # a late response may still come
+    assert Closed("a whole window got no response") in run_until(session, 59.0, 63.0)
+
+
+def test_one_late_response_keeps_the_session_of_a_full_window(submits: Submits, responses: Responses) -> None:
+    session = bound()
+    submit(session, submits(10, session.reserve_sequences(10)))
+    run_until(session, 0.0, 50.0)
+    session.receive(responses([2]), 50.0, us(50.0))
+    run_until(session, 50.0, 120.0)
+    assert session.state is State.BOUND
 
 
 def test_after_a_stall_the_socket_is_read_before_anything_expires(
@@ -581,3 +609,99 @@ def test_hostile_octets_end_the_session_or_leave_it_whole(
     assert reported == (3 if bind_first else 0)
     assert session.state is State.CLOSED
     assert session.window.in_flight == 0
+
+
+# -- what SMSCs do otherwise -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [(b"", b""), (b"\0", b""), (b"x" * 200 + b"\0", b"x" * 200), (b"unterminated", b"unterminated")],
+    ids=["no body", "empty id", "200 octets", "no NUL"],
+)
+def test_status_0_is_accepted_whatever_its_message_id_is(submits: Submits, body: bytes, kept: bytes) -> None:
+    session = bound()
+    batch = submits(1, session.reserve_sequences(1))
+    submit(session, batch)
+    answer = struct.pack(">IIII", 16 + len(body), 0x80000004, 0, batch.sequence[0]) + body
+    (event,) = session.receive(answer, 1.0, us(1.0))
+    assert isinstance(event, Results)
+    assert (list(event.batch.status), bytes(event.batch.ids)) == ([0], kept)
+    assert session.window.free == 10
+
+
+def test_an_error_with_an_empty_id_gives_its_status(submits: Submits) -> None:
+    session = bound()
+    batch = submits(1, session.reserve_sequences(1))
+    submit(session, batch)
+    answer = struct.pack(">IIII", 17, 0x80000004, 0x0B, batch.sequence[0]) + b"\0"
+    assert statuses(session.receive(answer, 1.0, us(1.0))) == [0x0B]
+
+
+def test_an_enquire_link_is_answered_with_a_full_window_and_the_database_away(submits: Submits) -> None:
+    session = bound()
+    submit(session, submits(10, session.reserve_sequences(10)))
+    session.receive(receipt(0x11), 1.0, us(1.0))
+    session.take_output()
+    session.receive(codec.encode(ENQUIRE_LINK, 0xDEADBEEF), 2.0, us(2.0))
+    assert output(session) == [("enquire_link_resp", 0, 0xDEADBEEF)]
+    assert (session.window.free, session.unacknowledged) == (0, 1)
+
+
+def bound_v5(peer: int = 0x50) -> Session:
+    session = Session(CONFIG)
+    session.open(0.0)
+    sequence = frames(session.take_output())[0].sequence
+    tlvs = [codec.tlv("sc_interface_version", peer)]
+    answer = codec.encode(BIND_TRANSCEIVER | RESPONSE, sequence, fields={"system_id": b"S"}, tlvs=tlvs)
+    session.receive(answer, 0.0, us(0.0))
+    return session
+
+
+def congested(sequence: int, level: int) -> bytes:
+    tlvs = [codec.tlv("congestion_state", level)]
+    return codec.encode(SUBMIT_SM | RESPONSE, sequence, fields={"message_id": b"\4\x28"}, tlvs=tlvs)
+
+
+def levels(events: list[Event]) -> list[int]:
+    return [event.level for event in events if isinstance(event, Congestion)]
+
+
+def test_the_last_congestion_state_of_a_read_is_told_a_few_times_a_second(submits: Submits) -> None:
+    session = bound_v5()
+    batch = submits(6, session.reserve_sequences(6))
+    submit(session, batch)
+    first, second, *rest = batch.sequence
+    assert levels(session.receive(congested(first, 10) + congested(second, 85), 1.0, us(1.0))) == [85]
+    assert levels(session.receive(congested(rest[0], 99), 1.05, us(1.05))) == []
+    assert levels(session.receive(congested(rest[1], 99), 1.2, us(1.2))) == [99]
+    assert levels(session.receive(congested(rest[2], 99), 1.4, us(1.4))) == []
+    assert levels(session.receive(congested(rest[3], 200), 1.6, us(1.6))) == []
+
+
+def test_congestion_state_of_an_smsc_that_is_not_5_0_is_not_read(submits: Submits) -> None:
+    session = bound_v5(0x34)
+    batch = submits(1, session.reserve_sequences(1))
+    submit(session, batch)
+    events = session.receive(congested(batch.sequence[0], 90), 1.0, us(1.0))
+    assert (statuses(events), levels(events)) == ([0], [])
+
+
+@pytest.mark.parametrize(("version", "takes"), [(None, False), (0x33, False), (0x34, True), (0x50, True)])
+def test_an_smsc_takes_tlvs_if_it_says_3_4_or_above(version: int | None, takes: bool) -> None:
+    session = Session(CONFIG)
+    session.open(0.0)
+    sequence = frames(session.take_output())[0].sequence
+    tlvs = [] if version is None else [codec.tlv("sc_interface_version", version)]
+    session.receive(codec.encode(BIND_TRANSCEIVER | RESPONSE, sequence, tlvs=tlvs), 0.0, us(0.0))
+    assert session.takes_tlvs is takes
+
+
+@pytest.mark.parametrize(("prefer_text", "verdict"), [(False, 2), (True, 1)])
+def test_the_account_says_whether_a_receipts_text_or_its_tlvs_count(prefer_text: bool, verdict: int) -> None:
+    session = bound(SessionConfig(system_id="esme", password="secret", prefer_text=prefer_text))
+    fields = {"source_addr": b"15550100000", "esm_class": 4, "short_message": b"id:1 stat:UNDELIV text:"}
+    tlvs = [codec.tlv("message_state", 2)]
+    (event,) = session.receive(codec.encode(DELIVER_SM, 1, fields=fields, tlvs=tlvs), 1.0, us(1.0))
+    assert isinstance(event, Receipts)
+    assert list(event.batch.verdict) == [verdict]

@@ -43,6 +43,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!("once" in form.dataset) || event.defaultPrevented) return;
+  if (form.dataset.busy && event.submitter) event.submitter.lastChild.textContent = form.dataset.busy;
   setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)));
 });
 

@@ -21,6 +21,11 @@ addEventListener("beforeunload", (event) => {
 });
 
 // The sender stands at the top of the phone, so a change of it is measured too.
-document.getElementById("sender")?.addEventListener("change", () => {
+document.getElementById("sender")?.addEventListener("change", recount);
+
+// So do the channel and the options, which say how it is encoded.
+for (const options of document.querySelectorAll("form details.drawer")) options.addEventListener("change", recount);
+
+function recount() {
   document.body.dispatchEvent(new Event("recount"));
-});
+}

@@ -84,6 +84,7 @@ function show(figures) {
     put(tile.querySelector("[data-share]"), percent(figures.counts.accepted ? value / figures.counts.accepted : 0));
     if ("rare" in tile.dataset) tile.hidden = !value;
   }
+  part("doubt").hidden = !figures.outcome.in_doubt;
   const size = document.querySelector("[data-cancel-size]");
   if (size) put(size, fill(page.dataset.sayCancel, { n: number(figures.unsent) }));
   return undefined;

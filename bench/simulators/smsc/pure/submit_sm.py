@@ -18,6 +18,7 @@ class Message:
     reference: int = 0
     part: int = 1
     parts: int = 1
+    tagged: bool = False  # has the TLV that was asked for
 
 
 class MalformedError(ValueError):
@@ -37,7 +38,7 @@ def fingerprint(text: bytes) -> int:
     return h
 
 
-def read_submit(body: bytes) -> Message:
+def read_submit(body: bytes, required_tlv: int = 0) -> Message:
     """Reads a submit_sm body; MalformedError where lengths do not fit."""
     position = 0
 
@@ -78,13 +79,13 @@ def read_submit(body: bytes) -> Message:
         data_coding,
         short_message,
     )
-    _read_tlvs(message, body, position)
+    _read_tlvs(message, body, position, required_tlv)
     if esm_class & 0x40:
         _read_udh(message)
     return message
 
 
-def _read_tlvs(message: Message, body: bytes, position: int) -> None:
+def _read_tlvs(message: Message, body: bytes, position: int, required_tlv: int) -> None:
     while position + 4 <= len(body):
         tag = int.from_bytes(body[position : position + 2], "big")
         length = int.from_bytes(body[position + 2 : position + 4], "big")
@@ -92,6 +93,7 @@ def _read_tlvs(message: Message, body: bytes, position: int) -> None:
         if len(value) < length:
             raise MalformedError(RINVCMDLEN)
         position += 4 + length
+        message.tagged = message.tagged or tag == required_tlv
         if tag == 0x0424 and not message.text:
             message.text = value
         elif tag == 0x020C and length == 2:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.simulators.smsc.behaviour import Behaviour
+from bench.simulators.smsc.dialects import DIALECTS, FORMS, ID_FORMATS
 from bench.simulators.smsc.pure import carrier as pure
 
 carrier = importlib.import_module("bench.simulators.smsc.carrier")
@@ -35,8 +36,30 @@ def behaviours(draw: st.DrawFn) -> Behaviour:
         receipt_jitter_ms=draw(st.sampled_from([0.0, 0.0, 3.0])),
         receipt_before_response=draw(share),
         receipt_window=draw(st.sampled_from([1, 2, 5000])),
-        id_format=draw(st.sampled_from(["hex", "decimal"])),
-        receipt_id_format=draw(st.sampled_from([None, "hex", "decimal"])),
+        id_format=draw(st.sampled_from(sorted(ID_FORMATS))),
+        receipt_id_format=draw(st.sampled_from([None, *sorted(ID_FORMATS)])),
+        ids_per_account=draw(st.booleans()),
+        id_reuse=draw(st.sampled_from([0, 0, 2])),
+        late_share=draw(st.sampled_from([0.0, 0.5])),
+        late_ms=5.0,
+        bind_tps=draw(st.sampled_from([0, 0, 0, 3])),
+        storm_every_ms=10.0,
+        storm_ms=draw(st.sampled_from([0.0, 0.0, 4.0])),
+        full_box_share=draw(st.sampled_from([0.0, 0.0, 0.5])),
+        full_box_ms=draw(st.sampled_from([0.0, 5.0])),
+        empty_id_share=draw(st.sampled_from([0.0, 0.3])),
+        required_tlv=draw(st.sampled_from([0, 0, 0, 0x1400])),
+        congestion=draw(st.sampled_from([-1, -1, 0, 99, 101])),
+        accepted_first_share=draw(st.sampled_from([0.0, 0.3])),
+        corrected_share=draw(st.sampled_from([0.0, 0.3])),
+        doubled_share=draw(st.sampled_from([0.0, 0.3])),
+        second_receipt_ms=draw(st.sampled_from([0.0, 5.0])),
+        reply_share=draw(st.sampled_from([0.0, 0.0, 0.4])),
+        receipt_form=draw(st.sampled_from([*FORMS, "mixed", "both"])),
+        receipt_dialect=draw(st.sampled_from(sorted(DIALECTS))),
+        receipt_esm_class=draw(st.sampled_from([4, 4, 0, 0x20])),
+        receipt_local_numbers=draw(st.booleans()),
+        unanswered_ms=draw(st.sampled_from([0.0, 4.0])),
         seed=draw(st.integers(-5, 2**70)),
     )
 
@@ -114,7 +137,10 @@ valid_bodies = st.builds(
         st.sampled_from([0, 8]),
     ),
     texts,
-    st.lists(st.sampled_from([b"\x02\x0c\0\2\1\2", b"\x02\x0e\0\1\4", b"\x02\x0f\0\1\3"]), max_size=3),
+    st.lists(
+        st.sampled_from([b"\x02\x0c\0\2\1\2", b"\x02\x0e\0\1\4", b"\x02\x0f\0\1\3", b"\x14\0\0\1a"]),
+        max_size=3,
+    ),
 )
 valid_pdus = st.builds(pdu, st.just(4), st.integers(0, 2**32 - 1), valid_bodies)
 pdus = st.one_of(
@@ -123,7 +149,13 @@ pdus = st.one_of(
     valid_pdus,
     st.builds(pdu, st.just(4), st.integers(0, 2**32 - 1), submit_bodies),
     st.builds(pdu, st.just(4), st.integers(0, 2**32 - 1), st.binary(max_size=60)),
-    st.builds(pdu, st.just(0x80000005), st.integers(0, 6), st.just(b"\0"), st.sampled_from([0, 0, 0x64, 8])),
+    st.builds(
+        pdu,
+        st.sampled_from([0x80000005, 0x80000103]),
+        st.integers(0, 6),
+        st.just(b"\0"),
+        st.sampled_from([0, 0, 0x64, 8]),
+    ),
     st.builds(
         pdu, st.just(0x15), st.integers(0, 9), st.just(b""), st.just(0), st.sampled_from([0, -1, 70_000])
     ),
@@ -169,6 +201,8 @@ class Pair:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.both: list[Any] = [pure.Carrier(behaviour.plan(), 41), carrier.Carrier(behaviour.plan(), 41)]
+        for one in self.both:
+            one.noting = True
         self.handles: list[int] = []
         self.bound: set[int] = set()
         self.now_us = START_US
@@ -198,11 +232,13 @@ class Pair:
         for handle in self.same("advance", self.now_us):
             self.same("output", handle)
         self.same("witness")
+        self.same("acknowledged")
+        self.same("overdue", self.now_us)
         assert self.both[0].counters() == self.both[1].counters()
 
 
 @given(behaviours(), st.lists(steps, min_size=3, max_size=25))
-@settings(max_examples=300)
+@settings(max_examples=400)
 def test_c_and_python_do_the_same(behaviour: Behaviour, play: list[tuple[Any, ...]]) -> None:
     pair = Pair(behaviour)
     pair.handles = [pair.same("connect") for _ in range(4)]

@@ -1,0 +1,80 @@
+"""Commands to the engine that no document carries: the audit event is stored before the engine is told."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid5
+
+import msgspec
+
+from control_plane.access import MASTER_ID, Actor
+from control_plane.audit.audit import Audit
+from control_plane.audit.outbox import Event, event
+from control_plane.campaigns.engine_errors import engine
+from control_plane.clock import Clock
+from control_plane.errors import ControlPlaneError, EngineUnavailable
+
+
+def target_id(kind: str, name: str) -> UUID:
+    """Of a thing that the engine knows by its name: the same always, so that its events are found."""
+    return uuid5(MASTER_ID, f"{kind}:{name}")
+
+
+class Commands:
+    """Who may is asked before, by the caller."""
+
+    def __init__(self, audit: Audit, clock: Clock) -> None:
+        self.audit = audit
+        self._clock = clock
+
+    @asynccontextmanager
+    async def audited(
+        self,
+        actor: Actor,
+        action: str,
+        kind: str,
+        name: str,
+        details: Mapping[str, object] | None = None,
+        *,
+        workspace_id: UUID = MASTER_ID,
+    ) -> AsyncIterator[None]:
+        """Around a call of the Core API. StoreUnavailable before it: nothing was done.
+
+        What the engine refuses is told too, and what became of it where it did not answer.
+        """
+        await self.audit.record(self._event(actor, action, kind, name, details, workspace_id))
+        try:
+            with engine(kind):
+                yield
+        except EngineUnavailable:
+            await self._told(actor, f"{action}_unanswered", kind, name, "", workspace_id)
+            raise
+        except ControlPlaneError as error:
+            await self._told(actor, f"{action}_refused", kind, name, str(error), workspace_id)
+            raise
+
+    async def _told(
+        self, actor: Actor, action: str, kind: str, name: str, reason: str, workspace_id: UUID
+    ) -> None:
+        await self.audit.record(self._event(actor, action, kind, name, {"reason": reason}, workspace_id))
+
+    def _event(
+        self,
+        actor: Actor,
+        action: str,
+        kind: str,
+        name: str,
+        details: Mapping[str, object] | None,
+        workspace_id: UUID,
+    ) -> Event:
+        happened = event(
+            action,
+            self._clock(),
+            actor_id=actor.user_id,
+            actor=actor.email,
+            address=actor.address,
+            workspace_id=workspace_id,
+            target_kind=kind,
+            target_name=name,
+            details=details,
+        )
+        return msgspec.structs.replace(happened, target_id=target_id(kind, name))

@@ -1,0 +1,52 @@
+"""Retention by workspace, and the erasure of a person's number."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.core_api import schema
+from engine.core_api.server.answers import Refused, answer, body, limit, path_uuid
+from engine.core_api.server.state import engine
+from engine.ledger import decisions, retention
+from engine.recipients import erasure
+
+_MOST_DAYS = 3650
+
+
+async def set_retention(request: Request) -> Response:
+    """After how many days a workspace's recipients' numbers go."""
+    state, spec, workspace_id = (
+        engine(request),
+        await body(request, schema.WorkspaceRetention),
+        path_uuid(request),
+    )
+    if spec.days is not None and not 1 <= spec.days <= _MOST_DAYS:
+        raise Refused("invalid", 422, "The days do not fit", f"days: 1 to {_MOST_DAYS}, or null", "days")
+
+    async def act() -> schema.Done:
+        await retention.set_workspace(connection, workspace_id, spec.days)
+        return schema.Done()
+
+    async with state.pool.acquire() as connection, connection.transaction():
+        given = msgspec.json.encode([workspace_id, spec], order="deterministic")
+        await decisions.once(connection, spec.decision_id, "retention", given, schema.Done, act)
+    return Response(status_code=204)
+
+
+async def erase(request: Request) -> Response:
+    """Erase a person's number everywhere; 409 while a campaign that may still send holds it."""
+    state, spec = engine(request), await body(request, schema.ErasureSpec)
+    return answer(await erasure.erase(state.pool, state.secrets, spec), 201)
+
+
+async def erasures(request: Request) -> Response:
+    """The latest erasures, newest first, by `limit`."""
+    return answer(await erasure.listed(engine(request).pool, limit(request, 100)))
+
+
+routes = [
+    Route("/workspaces/{id}/retention", set_retention, methods=["PUT"]),
+    Route("/erasures", erase, methods=["POST"]),
+    Route("/erasures", erasures, methods=["GET"]),
+]

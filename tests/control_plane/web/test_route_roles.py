@@ -1,0 +1,141 @@
+"""Every route of the console as every role: who is let in, who is told no, what another site may cause."""
+
+from typing import Any
+
+import pytest
+from starlette.routing import Route
+
+from control_plane.access import MASTER_ID, Role
+from control_plane.core_fake import FakeCore
+from control_plane.services import Services
+from control_plane.web.routes import routes
+
+PLACES = {"name": "demo", "number": "1", "action": "rebind", "id": "1", "number:int": "1", "id:int": "1"}
+OPEN = {"/login", "/logout", "/theme", "/password", "/favicon.ico", "/static/{path:path}"}
+# What belongs to the installation: forbidden to every role of a workspace, whatever the thing's name.
+OF_THE_INSTALLATION = ("/accounts", "/orphans", "/inbound", "/traces")
+
+
+def address(route: Route) -> str:
+    path = route.path
+    for name, value in PLACES.items():
+        path = path.replace(f"{{{name}}}", value)
+    return path.replace("{name}", "demo")
+
+
+def of_the_installation(route: Route) -> bool:
+    channels = route.path.startswith("/channels")
+    return route.path.startswith(OF_THE_INSTALLATION) or (
+        channels and not (route.path == "/channels" and "GET" in (route.methods or ()))
+    )
+
+
+def every(services: Services) -> list[tuple[str, Route]]:
+    found = []
+    for route in routes(services):
+        assert isinstance(route, Route)
+        found += [(method, route) for method in sorted((route.methods or {"GET"}) - {"HEAD"})]
+    return found
+
+
+async def ask(browser: Any, method: str, path: str, **options: Any) -> Any:
+    return await browser.request(method, path, **options)
+
+
+async def test_nobody_without_a_session_is_let_in_anywhere(services: Services, visitor: Any) -> None:
+    for method, route in every(services):
+        if route.path in OPEN:
+            continue
+        answer = await ask(visitor, method, address(route))
+        assert answer.status_code in (303, 401), (method, route.path)
+        if answer.status_code == 303:
+            assert answer.headers["location"].startswith("/login"), route.path
+
+
+@pytest.mark.parametrize("role", [*Role])
+async def test_no_role_of_a_workspace_reaches_what_is_the_installations(
+    services: Services, role: Role, browser_of: Any
+) -> None:
+    """Not even its admin; and nothing happens to the engine."""
+    browser = await browser_of(role)
+    core = services.core
+    assert isinstance(core, FakeCore)
+    checked = 0
+    for method, route in every(services):
+        if of_the_installation(route):
+            answer = await ask(browser, method, address(route))
+            assert answer.status_code == 403, (method, route.path)
+            checked += 1
+    assert checked > 30
+    assert core.done == []
+
+
+@pytest.mark.parametrize("role", [Role.MODERATOR, Role.AUTHOR, Role.ANALYST])
+async def test_only_admins_of_the_master_workspace_run_the_installation(
+    services: Services, role: Role, browser_of: Any
+) -> None:
+    other, admin = await browser_of(role, MASTER_ID), await browser_of(Role.ADMIN, MASTER_ID)
+    for path in (
+        "/accounts/demo",
+        "/accounts/new",
+        "/orphans",
+        "/inbound",
+        "/traces",
+        "/channels/Demo%20SMSC",
+    ):
+        assert (await other.get(path)).status_code == 403, path
+        assert (await admin.get(path)).status_code == 200, path
+
+
+async def test_pages_of_the_installation_can_be_looked_at(root: Any) -> None:
+    """By a Super Admin outside of any workspace, where nothing of a workspace is at hand."""
+    for path in (
+        "/channels", "/accounts/demo", "/accounts/new", "/accounts/new?preset=generic", "/accounts/demo/edit",
+        "/channels/new", "/channels/new?account=demo", "/channels/Demo%20SMSC", "/channels/Demo%20SMSC/edit",
+        "/channels/Demo%20SMSC/errors", "/channels/Demo%20SMSC/errors?show=all", "/orphans", "/inbound",
+        "/orphans?age=aged&account=demo", "/traces", "/stop",
+    ):  # fmt: skip
+        answer = await root.get(path)
+        assert answer.status_code == 200, (path, answer.text[-600:])
+        assert answer.text.count("<h1") == 1, path
+
+
+async def test_what_is_not_there_is_not_found(root: Any) -> None:
+    for path in (
+        "/accounts/nowhere", "/accounts/nowhere/edit", "/channels/nowhere", "/channels/nowhere/edit",
+        "/channels/nowhere/errors", "/traces/77", "/traces/x", "/campaigns/x",
+    ):  # fmt: skip
+        answer = await root.get(path)
+        assert answer.status_code in (303, 404), path  # 303: a workspace has to be chosen first
+    for path in (
+        "/accounts/nowhere/test", "/accounts/nowhere/drain", "/accounts/nowhere/binds/1/rebind",
+        "/accounts/demo/binds/9/rebind", "/accounts/demo/binds/1/explode", "/accounts/nowhere/disable",
+        "/accounts/nowhere", "/accounts/nowhere/ids/reset", "/channels/nowhere", "/channels/nowhere/disable",
+        "/channels/nowhere/reset", "/traces/77/end", "/stop/nothing/lift",
+        "/stop/00000000-0000-0000-0000-000000000000/lift",
+    ):  # fmt: skip
+        assert (await root.submit(path)).status_code == 404, path
+
+
+async def test_no_route_that_changes_something_can_be_caused_by_another_site(
+    services: Services, root: Any
+) -> None:
+    core = services.core
+    assert isinstance(core, FakeCore)
+    for method, route in every(services):
+        if method == "GET":
+            continue
+        answer = await ask(root, method, address(route), headers={"sec-fetch-site": "cross-site"})
+        assert answer.status_code in (403, 404), (method, route.path)  # 404: the static files take no POST
+    assert core.done == []
+
+
+async def test_the_rail_shows_only_places_that_open(browser_of: Any) -> None:
+    for role in Role:
+        browser = await browser_of(role)
+        page = (await browser.get("/")).text
+        rail = page.split('id="rail"')[1].split("</nav>")[0]
+        for href in {part.split('"')[0] for part in rail.split('href="')[1:]}:
+            assert (await browser.get(href)).status_code == 200, (role, href)
+        assert ("/orphans" in rail) is False
+        assert ('href="/stop"' in page) is (role in (Role.ADMIN, Role.MODERATOR)), role
