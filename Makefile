@@ -6,14 +6,17 @@ SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/sms
 export PYTHON
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test build lint fast bench fuzz soak screenshots lock clean
+.PHONY: run test chaos build lint fast bench fuzz soak screenshots lock clean
 
 run: build  ## start everything: PostgreSQL, engine, control plane, SMSC simulator; Ctrl-C stops it
 	@exec $(BIN)/heliograph up
 
-test: build lint  ## lint, types, then every test on real components, on C and on the plain-Python twins
+test: build lint  ## lint, types, then the tests on real components, on C and on the plain-Python twins
 	@sh deploy/prepare.sh tools
-	$(PYTEST)
+	$(PYTEST) -m "not long"
+
+chaos: build  ## every fault of docs/reliability.md as a test: about half an hour
+	$(PYTEST) -m long
 
 build: $(VENV)/.built  ## the virtual environment and the C extensions
 
@@ -32,7 +35,7 @@ lint: build  ## ruff, mypy --strict, import contracts
 	@$(BIN)/lint-imports
 
 fast: build  ## the tests that need no browser and no long run
-	$(PYTEST) -m "not browser and not slow"
+	$(PYTEST) -m "not browser and not slow and not long"
 
 bench: build  ## the table of encode, parse, submit, durable, ingest, side by side, as ratios
 	@$(BIN)/heliograph bench all

@@ -497,8 +497,12 @@ class Lab:
             counts = self.smsc.counters()
             return not any(counts[name] for name in left)
 
+        def left_s() -> float:
+            return max(5.0, deadline - asyncio.get_running_loop().time())
+
+        await until(quiet, "the SMSC's receipts are brought", left_s())
         await until(
-            quiet, "the SMSC's receipts are brought", max(5.0, deadline - asyncio.get_running_loop().time())
+            lambda: not any(self.folder.glob("engine-*/journal/*")), "the journals are replayed", left_s()
         )
 
 

@@ -81,6 +81,8 @@ def restore(folder: Path, data: Path, ledger_dsn: str | None, documents_dsn: str
             shutil.rmtree(data if fresh else data / "postgres", ignore_errors=True)
         raise
     click.echo(f"restored as of {manifest['made_at']}")
+    if fresh and not embedded:
+        click.echo(f"The keys are not restored, for there is no {data}: they stand in {folder / 'keys'}.")
     if not go_on:
         click.echo(
             "Nothing is sent until `heliograph stop --lift`: what was sent since then is not in the backup."

@@ -181,9 +181,13 @@ class AccountBinds:
             self.book.abandon(time.monotonic(), time.time_ns() // 1000, claims)
 
     def set_share(self, tps: float) -> None:
-        """What this worker may send of the account's TPS; 0: nothing."""
+        """What this worker may send of the account's TPS; 0: nothing, and others do what it has begun."""
         if tps <= 0:
-            self.pacer.closed = True
+            if not self.pacer.closed:
+                self.pacer.closed = True
+                for sender in self.senders:
+                    self._on_down(sender, sender.drop())
+                self.book.abandon(time.monotonic(), time.time_ns() // 1000)
             return
         opened, self.pacer.closed = self.pacer.closed, False
         if opened or tps != self.pacer.tps:

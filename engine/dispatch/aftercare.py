@@ -13,6 +13,7 @@ import structlog
 from engine.bus.postgres import ring
 from engine.dispatch.book import ClaimBook
 from engine.dispatch.campaign import Again, CampaignRun, OpenSlice
+from engine.dispatch.claims import Claim
 from engine.dispatch.worker import Worker
 from engine.ledger import breaker, error_map, retries
 from engine.ledger.pool import Pool
@@ -92,14 +93,15 @@ class Aftercare:
             for row in rows
         ]
 
-    async def stranded(self, book: ClaimBook, account_id: int, now: float) -> None:
+    async def stranded(self, book: ClaimBook, account_id: int, ending: Collection[Claim], now: float) -> None:
         """Claims that were committed after their answer was lost, and after we had asked: nothing of them was
-        written, so their rows go into retry slices."""
+        written, so their rows go into retry slices. Those in `ending` are open only until their rows are
+        given back."""
         if now < self._stranded_at:
             return
         self._stranded_at = now + _STRANDED_EVERY_S
         found = await retries.open_claims(self._pool, self._worker.worker_id, account_id, _STRANDED_AGE_S)
-        unknown = found - {claim.info.claim_id for claim in book.claims.values()}
+        unknown = found - {claim.info.claim_id for claim in (*book.claims.values(), *ending)}
         if unknown:
             await book.flush()  # what ended in memory meanwhile is closed in the ledger by this
             rescued = await retries.rescue(self._pool, unknown)

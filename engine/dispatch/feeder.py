@@ -150,7 +150,7 @@ class Feeder:
         for run in await self._aftercare.trip(book):
             self.remove(run)
         await self._aftercare.classes(book, now)
-        await self._aftercare.stranded(book, self._binds.account.account_id, now)
+        await self._aftercare.stranded(book, self._binds.account.account_id, self._ending, now)
         runs = {run.campaign_id: run for run in self.offers if run.running}
         self._again = {id_: each for id_, each in self._again.items() if each.left and each.run.running}
         for each in await self._aftercare.due(runs, self._again, now):
@@ -266,7 +266,7 @@ class Feeder:
     def _orders(self) -> list[tuple[Sender, Order]]:
         assert self._binds is not None
         now, room = time.monotonic(), self._budget.room
-        if now >= self._worker.deadline:
+        if now >= self._worker.deadline or self._binds.pacer.closed:
             return []
         ready = max(1, self._binds.ready)
         # a second of TPS, and half of the bound: no bind keeps the others from claiming
@@ -305,11 +305,11 @@ class Feeder:
                     prepared.append(ready)
         except BaseException:
             for _, order in orders:
-                order.slice.busy = False
+                order.slice.busy = order.slice.slice_id in self._returns
             raise
         claimed = {each.order.slice.slice_id for each in prepared}
         for _, order in orders:
-            order.slice.busy = order.slice.slice_id in claimed
+            order.slice.busy = order.slice.slice_id in claimed or order.slice.slice_id in self._returns
         if not prepared:
             return
         assert self._binds is not None
@@ -366,7 +366,7 @@ class Feeder:
         lost, binds = [], self._binds
         for ready in prepared:
             each = ready.order.slice
-            each.busy = False
+            each.busy = each.slice_id in self._returns  # earlier rows of it, meanwhile
             claim_id = ids.get(each.slice_id)
             if claim_id is None:
                 lost.append(each)
@@ -376,7 +376,8 @@ class Feeder:
             if not each.left:
                 self.offers.drop(each)
                 self._again.pop(each.slice_id, None)
-            if each.run.running and ready.sender.takes:
+            takes = ready.sender.takes and not binds.pacer.closed
+            if each.run.running and takes and not each.busy:
                 claim = ready.claim(claim_id, binds.book.next_handle(), binds.account.account_id)
                 binds.book.open(claim)
                 ready.sender.push(claim)

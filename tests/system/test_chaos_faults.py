@@ -23,7 +23,7 @@ SMOKE = ("kill_engine", "kill_postgres", "wire_responses_dropped", "smsc_correct
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(fault, id=name, marks=() if name in SMOKE else pytest.mark.slow)
+        pytest.param(fault, id=name, marks=() if name in SMOKE else pytest.mark.long)
         for name, fault in table().items()
     ],
 )

@@ -82,8 +82,8 @@ SELECT chunk_no, row_count FROM recipient_chunks WHERE upload_id = $1 ORDER BY c
 SELECT data, digest FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
 
 -- name: open_slices
--- Those of worker $2, and of those that cannot claim them now: no bind of theirs of the account is bound. Where two think
--- so at once, the claims decide.
+-- Those of worker $2, and of those that cannot claim them now: no bind of theirs of the account is bound, or they have no
+-- part of its TPS. Where two think so at once, the claims decide.
 SELECT s.slice_id, s.chunk_no, s.row_start, s.row_count, s.claimed_to
 FROM slices s
 JOIN channels ch USING (channel_id)
@@ -95,7 +95,9 @@ WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to < s.row_count AND
                       JOIN binds b ON b.account_id = h.account_id AND b.number = h.number AND b.worker_id = h.worker_id
                       WHERE h.worker_id = s.worker_id AND h.account_id = ch.account_id AND h.kind = 'bind'
                         AND w.stopped_at IS NULL AND w.lease_until > now() AND b.state = 'bound'
-                        AND b.live_at > now() - interval '10 s'))
+                        AND b.live_at > now() - interval '10 s'
+                        AND EXISTS (SELECT FROM shares t
+                                    WHERE t.worker_id = h.worker_id AND t.account_id = h.account_id AND t.kind = 'tps')))
 ORDER BY s.slice_id;
 
 -- name: slice

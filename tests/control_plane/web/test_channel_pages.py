@@ -8,6 +8,7 @@ import pytest
 from control_plane.audit.outbox import AUDIT
 from control_plane.core_fake import FakeCore
 from control_plane.core_fake_operations import STARTED
+from control_plane.errors import Conflict
 from control_plane.services import Services
 from engine.core_api import schema
 
@@ -73,6 +74,21 @@ async def test_no_account_is_made_whose_channel_cannot_be(core: FakeCore, root: 
     assert 'id="channel-error"' in answer.text
     assert "smsc.example" in answer.text
     assert core.done == []
+
+
+async def test_an_account_without_its_channel_is_said(
+    services: Services, core: FakeCore, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody took the name between the look and the order."""
+
+    async def taken(*_: Any) -> Any:
+        raise Conflict("there is such a channel")
+
+    monkeypatch.setattr(services.channels, "create_channel", taken)
+    answer = await root.submit("/accounts", **NEW)
+    assert answer.headers["location"] == "/accounts/second?done=account-alone"
+    page = await root.get(answer.headers["location"])
+    assert "not the channel over it" in page.text
 
 
 async def test_a_name_that_is_taken_is_told_and_nothing_is_lost(root: Any) -> None:
