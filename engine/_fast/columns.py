@@ -30,6 +30,7 @@ REJECT_CHARACTERS = 4  # outside the channel's alphabets, and the campaign's rul
 REJECT_CHANGED = (
     5  # a part that goes again does not exist any more: the settings split the text otherwise now
 )
+REJECT_NO_RATE = 6  # the campaign's price list has no rate for the number
 
 # What a deliver_sm or data_sm is.
 KIND_RECEIPT = 0

@@ -14,8 +14,9 @@ from engine.bus.postgres import ring
 from engine.dispatch.book import ClaimBook
 from engine.dispatch.campaign import Again, CampaignRun, OpenSlice
 from engine.dispatch.claims import Claim
+from engine.dispatch.pricing import Price
 from engine.dispatch.worker import Worker
-from engine.ledger import breaker, error_map, retries
+from engine.ledger import breaker, error_map, retries, wallets
 from engine.ledger.pool import Pool
 from engine.ledger.sql import load
 
@@ -55,6 +56,15 @@ class Aftercare:
                 stopped.append(tripped.run)
             book.tripped.pop(0)
         return stopped
+
+    async def unpaid(self, run: CampaignRun, price: Price) -> bool:
+        """Pause a campaign whose next message the wallet cannot pay; False where it can after all."""
+        paused = await wallets.pause_unpaid(self._pool, run.campaign_id, price.workspace_id, price.amount)
+        if paused:
+            log.warning("campaign paused: no balance", campaign=str(run.campaign_id))
+            async with self._pool.acquire() as connection:
+                await ring(connection)
+        return paused
 
     async def classes(self, book: ClaimBook, now: float) -> None:
         """The channels' maps of response codes, as they are now."""
@@ -104,6 +114,6 @@ class Aftercare:
         unknown = found - {claim.info.claim_id for claim in (*book.claims.values(), *ending)}
         if unknown:
             await book.flush()  # what ended in memory meanwhile is closed in the ledger by this
-            rescued = await retries.rescue(self._pool, unknown)
+            rescued = await retries.rescue(self._pool, unknown, self._worker.worker_id)
             if rescued:
                 log.warning("claims whose answer was lost are taken up again", claims=rescued)

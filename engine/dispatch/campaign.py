@@ -15,6 +15,7 @@ from uuid import UUID
 from engine.channels.interface import BadSettings, Channel, Encoder
 from engine.dispatch.breaker import Breaker
 from engine.dispatch.planner import BULK
+from engine.dispatch.pricing import Pricing, choose
 from engine.dispatch.rates import Rate
 from engine.ledger import campaigns
 from engine.ledger.claims import CampaignKey
@@ -24,6 +25,9 @@ from engine.recipients.chunk import columns_of, msisdn_of, read_chunk
 
 if TYPE_CHECKING:
     from engine._fast.text import Column
+
+
+MOST_ROWS = 1 << 30
 
 
 class Unsendable(Exception):
@@ -48,6 +52,8 @@ class CampaignRun:
     running: bool = True
     open_claims: int = 0
     reason: str | None = None  # as this worker last wrote it
+    pricing: Pricing | None = None  # None: its workspace is not charged for it
+    affordable: int = MOST_ROWS  # rows of a claim that the wallet may pay, as far as is known
     accepted: Rate = field(default_factory=Rate)
     breaker: Breaker = field(default_factory=Breaker)
 
@@ -149,7 +155,7 @@ async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> Camp
     """A campaign ready to plan and encode; None if it is not in Sending any more.
 
     Raises Unsendable where what is stored is not what was sealed, or its text, sender and settings do not
-    fit.
+    fit; NoPriceList where it is to be charged and nothing says how much.
     """
     queries = load("dispatch")
     async with pool.acquire() as connection:
@@ -176,8 +182,11 @@ async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> Camp
         )
     except (BadSettings, ValueError) as error:
         raise Unsendable(str(error)) from error
+    async with pool.acquire() as connection:
+        pricing = await choose(connection, campaign_id)
     return CampaignRun(
         campaign_id=campaign_id,
+        pricing=pricing,
         key=CampaignKey(campaign_id, row["workspace_id"], row["channel_id"], row["sender"]),
         upload_id=row["upload_id"],
         chunk_rows=tuple(size["row_count"] for size in sizes),

@@ -4,16 +4,18 @@ them."""
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from engine._fast.columns import EncodedBatch
 from engine.dispatch.campaign import OpenSlice
+from engine.dispatch.pricing import Price
 from engine.dispatch.worker import Worker
-from engine.ledger import campaigns, retries
+from engine.ledger import campaigns, retries, wallets
 from engine.ledger.claims import ClaimInfo
-from engine.ledger.pool import Pool
+from engine.ledger.pool import Connection, Pool
+from engine.ledger.retries import pack
 from engine.ledger.sql import load
 
 
@@ -104,12 +106,79 @@ class Order:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Claim ids by slice id, and slices whose rows the wallet cannot pay. A slice that is in neither was lost
+    (other worker, paused, lease gone)."""
+
+    ids: Mapping[int, int]
+    unpaid: frozenset[int] = frozenset()
+
+
 async def commit(
-    pool: Pool, worker: Worker, orders: Sequence[Order], account_id: int, bind_numbers: Sequence[int]
-) -> Mapping[int, int]:
-    """Claim ids by slice id; a slice that is not in it was lost (other worker, paused, lease gone)."""
+    pool: Pool,
+    worker: Worker,
+    orders: Sequence[Order],
+    account_id: int,
+    bind_numbers: Sequence[int],
+    prices: Sequence[Price | None],
+) -> Committed:
+    """Claim these rows. What costs something (`prices`) is reserved in the same transaction."""
     assert len({order.slice.slice_id for order in orders}) == len(orders), "one range a slice"
-    rows = await pool.fetch(
+    if not any(prices):
+        async with pool.acquire() as connection:
+            return Committed(await _claim(connection, worker, orders, account_id, bind_numbers, prices))
+    async with pool.acquire() as connection, connection.transaction():
+        unpaid = await _reserve(connection, worker.worker_id, orders, prices)
+        paid = [i for i, order in enumerate(orders) if order.slice.slice_id not in unpaid]
+        ids = await _claim(
+            connection,
+            worker,
+            [orders[i] for i in paid],
+            account_id,
+            [bind_numbers[i] for i in paid],
+            [prices[i] for i in paid],
+        )
+        back: dict[UUID, wallets.Moved] = {}
+        for i in paid:
+            price = prices[i]
+            if price is not None and orders[i].slice.slice_id not in ids:
+                back.setdefault(price.workspace_id, wallets.Moved()).refund(price.amount)
+        await wallets.book(connection, worker.worker_id, back)
+    return Committed(ids, frozenset(unpaid))
+
+
+async def _reserve(
+    connection: Connection, worker_id: int, orders: Sequence[Order], prices: Sequence[Price | None]
+) -> set[int]:
+    """Reserve what each order costs; returns the slices of those that the wallet cannot pay."""
+    wanted: dict[UUID, list[tuple[int, int]]] = {}
+    for order, price in zip(orders, prices, strict=True):
+        if price is not None:
+            wanted.setdefault(price.workspace_id, []).append((order.slice.slice_id, price.amount))
+    unpaid: set[int] = set()
+    for workspace_id in sorted(wanted):
+        each = wanted[workspace_id]
+        if not await wallets.reserve(connection, worker_id, {workspace_id: sum(cost for _, cost in each)}):
+            continue
+        for slice_id, cost in each:
+            alone = len(each) == 1
+            if alone or await wallets.reserve(connection, worker_id, {workspace_id: cost}):
+                unpaid.add(slice_id)
+    return unpaid
+
+
+async def _claim(
+    connection: Connection,
+    worker: Worker,
+    orders: Sequence[Order],
+    account_id: int,
+    bind_numbers: Sequence[int],
+    prices: Sequence[Price | None],
+) -> Mapping[int, int]:
+    if not orders:
+        return {}
+    rows = await connection.fetch(
         load("dispatch")["claim"],
         [order.slice.slice_id for order in orders],
         [order.slice.claimed_to for order in orders],
@@ -118,16 +187,23 @@ async def commit(
         worker.epoch,
         account_id,
         list(bind_numbers),
+        [order.slice.run.pricing.version if order.slice.run.pricing else None for order in orders],
+        [price.workspace_id if price else None for price in prices],
+        [pack(price.row_costs) if price else None for price in prices],
     )
     return {row["slice_id"]: row["claim_id"] for row in rows}
 
 
-async def give_back(pool: Pool, worker: Worker, from_rows: Mapping[int, int]) -> set[UUID]:
+async def give_back(
+    pool: Pool, worker: Worker, from_rows: Mapping[int, int], charged: Collection[UUID] = ()
+) -> set[UUID]:
     """Lower the watermark of slices (slice id -> first row never begun); returns their campaigns. Repeatable.
 
-    Rows of a cancelled campaign are counted as cancelled in the same transaction.
+    Rows of a cancelled campaign are counted as cancelled in the same transaction, and what the rows had
+    reserved goes back. `charged`: the workspaces of those slices that are charged.
     """
     async with pool.acquire() as connection, connection.transaction():
+        await wallets.lock_lots(connection, worker.worker_id, charged)
         owners = await retries.give_way(connection, worker.worker_id, from_rows)
         given = await connection.fetch(
             load("dispatch")["give_back"], list(from_rows), list(from_rows.values()), worker.worker_id

@@ -17,12 +17,13 @@ from engine.dispatch.campaign import CampaignRun, Chunks, Unsendable, load_campa
 from engine.dispatch.feeder import Feeder
 from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
 from engine.dispatch.live import WRITE_EVERY_S, Live
+from engine.dispatch.pricing import NO_PRICE_LIST, NoPriceList
 from engine.dispatch.sharing import Sharing
 from engine.dispatch.stops import LOOK_EVERY_S, Halt
 from engine.dispatch.waiting import within
 from engine.dispatch.worker import Worker
 from engine.dispatch.working import Working
-from engine.ledger import campaigns, doubts, leases, partitions, stops
+from engine.ledger import campaigns, doubts, holds, leases, partitions, stops
 from engine.ledger.accounts import accounts
 from engine.ledger.pool import AWAY, Pool
 from engine.ledger.recovery import recover
@@ -234,6 +235,7 @@ class Dispatcher:
         if await doubts.resend_by_policy(self._pool, self._worker.worker_id):
             self.wake()
         await doubts.answer_by_receipts(self._pool, self._worker.worker_id)
+        await holds.refund_decided(self._pool, self._worker.worker_id)
         await settle_due(self._pool, self._worker.worker_id, self._settings.receipt_horizon_s)
 
     async def _index(self) -> None:
@@ -358,6 +360,10 @@ class Dispatcher:
         except Unsendable as error:
             self._failed.append((campaign_id, str(error)))
             await self._write_failed()
+            return
+        except NoPriceList:
+            if await self._pool.fetchval(load("money")["pause"], campaign_id, NO_PRICE_LIST) is not None:
+                log.warning("campaign paused: no price list", campaign=str(campaign_id))
             return
         if run is None:
             return

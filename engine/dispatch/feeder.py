@@ -12,11 +12,12 @@ from engine.dispatch import claims as ledger
 from engine.dispatch.account import AccountBinds
 from engine.dispatch.aftercare import Aftercare
 from engine.dispatch.book import Budget
-from engine.dispatch.campaign import CampaignRun, Chunks, OpenSlice, Unsendable, open_slices
+from engine.dispatch.campaign import MOST_ROWS, CampaignRun, Chunks, OpenSlice, Unsendable, open_slices
 from engine.dispatch.claims import Claim, Order
 from engine.dispatch.offers import Offers
 from engine.dispatch.planner import EXPRESS, Pace, Planned, plan
 from engine.dispatch.prepared import Prepared, prepare, results
+from engine.dispatch.pricing import TooDear, choose
 from engine.dispatch.release import release
 from engine.dispatch.retry import Delays
 from engine.dispatch.schedule import express_share
@@ -173,7 +174,9 @@ class Feeder:
         if not self._returns:
             return
         returns, ending = dict(self._returns), self._ending[:]
-        await ledger.give_back(self._pool, self._worker, {id_: row for id_, (_, row) in returns.items()})
+        charged = {each.run.key.workspace_id for each, _ in returns.values() if each.run.pricing}
+        from_rows = {id_: row for id_, (_, row) in returns.items()}
+        await ledger.give_back(self._pool, self._worker, from_rows, charged)
         del self._ending[: len(ending)]
         assert self._binds is not None
         for claim in ending:
@@ -287,7 +290,7 @@ class Feeder:
                 continue
             each.busy = True
             open_to_it = room if each.run.lane == EXPRESS else room - reserved
-            order = Order(each, min(want, open_to_it, each.left))
+            order = Order(each, min(want, open_to_it, each.left, each.run.affordable))
             self.offers.charge(each, order.count)
             orders.append((sender, order))
             room -= order.count
@@ -314,19 +317,36 @@ class Feeder:
             return
         assert self._binds is not None
         try:
-            ids = await ledger.commit(
+            committed = await ledger.commit(
                 self._pool,
                 self._worker,
                 [each.order for each in prepared],
                 self._binds.account.account_id,
                 [each.sender.bind.number for each in prepared],
+                [each.price for each in prepared],
             )
         except BaseException:
             # whether it is committed is asked first when the database is back
             self._unsure = [(each.sender, each.order) for each in prepared]
             raise
         faults.point("after_claim")
-        await self._claimed(prepared, ids)
+        paid = [each for each in prepared if each.order.slice.slice_id not in committed.unpaid]
+        await self._claimed(paid, committed.ids)
+        if committed.unpaid:
+            await self._unpaid([each for each in prepared if each.order.slice.slice_id in committed.unpaid])
+
+    async def _unpaid(self, prepared: list[Prepared]) -> None:
+        """The wallet cannot pay these: half as many rows are tried next, and the campaign is paused where it
+        cannot pay one."""
+        for ready in prepared:
+            run = ready.order.slice.run
+            ready.order.slice.busy = False
+            if ready.order.count > 1:
+                run.affordable = min(run.affordable, ready.order.count // 2)
+            elif run.running and ready.price is not None and await self._aftercare.unpaid(run, ready.price):
+                self.remove(run)
+        await asyncio.sleep(_LOST_S)
+        self.wake()
 
     async def _prepare(self, sender: Sender, order: Order) -> Prepared | None:
         """The order with its PDUs; None where its campaign or its bind is no more."""
@@ -337,7 +357,7 @@ class Feeder:
             if not (run.running and sender.takes):
                 return None
             return prepare(sender, order, chunk, known)
-        except Unsendable as error:
+        except (Unsendable, TooDear) as error:
             reason = str(error)
         except (ValueError, IndexError) as error:
             reason = f"a text cannot be encoded: {error}"
@@ -373,6 +393,7 @@ class Feeder:
                 continue
             row_start = each.claimed_to
             each.claimed_to += ready.order.count
+            each.run.affordable = min(2 * each.run.affordable, MOST_ROWS)
             if not each.left:
                 self.offers.drop(each)
                 self._again.pop(each.slice_id, None)
@@ -392,6 +413,9 @@ class Feeder:
     async def _look_again(self, each: OpenSlice) -> None:
         """Lost: another worker claimed of it, or the campaign is not Sending, or the lease is gone."""
         row = await self._pool.fetchrow(load("dispatch")["slice"], each.slice_id)
+        if row is not None and row["rate_version"] is not None and each.run.pricing is None:
+            async with self._pool.acquire() as connection:  # another worker chose that it is charged
+                each.run.pricing = await choose(connection, each.run.campaign_id)
         if row is None or row["state"] != "open" or row["claimed_to"] >= each.row_count:
             self.offers.drop(each)
             self._again.pop(each.slice_id, None)

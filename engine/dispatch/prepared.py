@@ -6,11 +6,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 from engine._fast import pdu
-from engine._fast.columns import REJECT_CHANGED, EncodedBatch
+from engine._fast.columns import REJECT_CHANGED, REJECT_NO_RATE, EncodedBatch
 from engine.dispatch.campaign import Again, Chunk, OpenSlice
 from engine.dispatch.claims import Claim, Order
+from engine.dispatch.pricing import Price, Pricing, price
 from engine.dispatch.sender import Sender
 from engine.ledger.claims import ClaimInfo
 from engine.ledger.pool import Pool
@@ -38,6 +40,7 @@ class Prepared:
     rejected_msisdn: array[int]
     wire: EncodedBatch | None = None
     done: array[int] = field(default_factory=lambda: array("i"))
+    price: Price | None = None  # None: it costs nothing
 
     def claim(self, claim_id: int, handle: int, account_id: int) -> Claim:
         """The claim it became, once that is committed."""
@@ -57,6 +60,7 @@ class Prepared:
                 origin_slice_id=again.origin_slice_id if again else 0,
                 attempt=again.attempt if again else 0,
                 resend=again.resend if again else False,
+                costs=self.price.costs if self.price else None,
             ),
             slice=each,
             row_start=each.claimed_to - self.order.count,
@@ -69,7 +73,8 @@ class Prepared:
 
 
 def prepare(sender: Sender, order: Order, chunk: Chunk, results: Results) -> Prepared:
-    """Encode the order's rows. Raises ValueError or IndexError for a text that cannot be encoded."""
+    """Encode the order's rows, and reckon what they cost. Raises ValueError or IndexError for a text that
+    cannot be encoded, TooDear for a message that cannot be paid."""
     each = order.slice
     start, stop = each.claimed_to, each.claimed_to + order.count
     rows = array("i", [each.chunk_row(row) for row in range(start, stop)]) if each.again else None
@@ -83,12 +88,28 @@ def prepare(sender: Sender, order: Order, chunk: Chunk, results: Results) -> Pre
         )
 
     batch = sender.encode(encode)
+    pricing = each.run.pricing
+    if pricing is not None and pricing.unrated(batch.msisdn):
+        batch = _keep_rated(sender, batch, pricing)
     prepared = Prepared(sender, order, batch, array("q"))
     if each.again:
         _keep_wanted(prepared, each, each.again, results, range(start, stop))
+    if pricing is not None:
+        prepared.price = price(pricing, prepared.batch, start, order.count)
     numbers = [chunk.number(each.chunk_row(row)) for row in prepared.batch.rejected]
     prepared.rejected_msisdn = array("q", numbers)
     return prepared
+
+
+def _keep_rated(sender: Sender, batch: EncodedBatch, pricing: Pricing) -> EncodedBatch:
+    """Without the rows whose number has no rate: they are rejected."""
+    rated = pricing.rated(batch.msisdn)
+    indices = array("i", compress(range(batch.count), rated))
+    unrated = dict.fromkeys(row for row, has in zip(batch.row, rated, strict=True) if not has)
+    kept = sender.encode(lambda first: pdu.take(batch, indices, first))
+    kept.rejected = batch.rejected + array("i", unrated)
+    kept.reject_code = batch.reject_code + array("b", [REJECT_NO_RATE]) * len(unrated)
+    return kept
 
 
 def _keep_wanted(

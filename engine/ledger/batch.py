@@ -10,6 +10,7 @@ from operator import eq
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+from engine._fast import prefixes
 from engine._fast.columns import (
     ACCEPTED,
     DEFERRED,
@@ -24,17 +25,20 @@ from engine._fast.columns import (
 )
 from engine.ledger import error_codes
 from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
+from engine.ledger.holds import Ending, Hold
 from engine.ledger.intake import Intake
 from engine.ledger.retries import Deferral
 from engine.ledger.rows import CopyStream, both, either, invert, pick, pick_receipts, pick_results
 from engine.ledger.states import ENCODE_CODE, ENCODE_STATUS
 from engine.ledger.tables import encode_doubts, encode_receipts, encode_submissions
+from engine.ledger.wallets import Moved
 
 MessageKey: TypeAlias = tuple[int, int]  # slice id, row
 
 _STORED = bytes([1, 1, 1, 0, 0, 1]) + bytes(250)  # outcomes that are rows of submissions
 _IS_DOUBT = bytes(DOUBT) + b"\1" + bytes(255 - DOUBT)
 _IS_FAILED = bytes(FAILED) + b"\1" + bytes(255 - FAILED)
+_OUTCOMES = 6
 _IS_ZERO, _IS_ONE = b"\1" + bytes(255), b"\0\1" + bytes(254)
 # a late answer cannot be tried again in its claim: whatever refused it, it was not accepted
 _LATE_OUTCOME = bytes([ACCEPTED, FAILED, FAILED, FAILED, DOUBT, FAILED]) + bytes(range(6, 256))
@@ -81,6 +85,10 @@ class Batch:
     closed: dict[int, tuple[int, UUID]] = field(default_factory=dict)  # claim id -> slice id, campaign
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     intake: Intake = field(default_factory=Intake)
+    moved: dict[UUID, Moved] = field(default_factory=dict)  # by on-time outcomes, out of their open claims
+    holds: list[Hold] = field(default_factory=list)  # of on-time doubts
+    on_time: list[Callable[[], Iterable[Ending]]] = field(default_factory=list)  # what `moved` sums up
+    endings: list[Ending] = field(default_factory=list)  # late outcomes: paid from what is held
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.closed or self.after_commit or self.deltas or self.intake)
@@ -140,6 +148,7 @@ class Batch:
         self.rows += batch.count
         self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
+        self._pay(batch, outcome, claims)
         untallied = _untallied(batch, claims)
         if untallied is not None:
             part, codes = pick_results(batch, untallied), pick(outcome, untallied)
@@ -185,7 +194,9 @@ class Batch:
             batch, outcome = pick_results(batch, stored), pick(outcome, stored)
         if batch.count:
             channels = _channels(batch, claims)
-            encoded = encode_submissions(batch, outcome, by.bind.account_id, channels, by.worker_id)
+            encoded = encode_submissions(
+                batch, outcome, by.bind.account_id, channels, by.worker_id, _cost_column(batch, claims)
+            )
             submissions.add(encoded, batch.count)
 
     def _add_late(
@@ -196,10 +207,50 @@ class Batch:
         self.outcomes += batch.count
         self._count_outcomes(batch, outcome, claims)
         channels = _channels(batch, claims)
-        encoded = encode_submissions(batch, outcome, by.bind.account_id, channels, by.worker_id)
+        costs = costs_of(batch, claims)
+        if costs is not None:
+            owners = {handle: claims[handle].workspace_id for handle in set(batch.claim)}
+            late = list(_endings(batch, outcome, costs, owners))
+            self.endings += late
+            for handle, code, cost in zip(batch.claim, outcome, costs, strict=True):
+                if code == ACCEPTED:
+                    self.count(claims[handle].campaign, charged=cost)
+        encoded = encode_submissions(
+            batch, outcome, by.bind.account_id, channels, by.worker_id, _cost_column(batch, claims)
+        )
         self.late.add(encoded, batch.count)
         self.slow.update(zip(batch.slice_id, batch.row, strict=True))
         self.slow_campaigns.update(claims[claim].campaign_id for claim in set(batch.claim))
+
+    def _pay(self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]) -> None:
+        """What on-time outcomes do to the money their claims reserved. RETRY and THROTTLED do nothing."""
+        whole = costs_of(batch, claims)
+        if whole is None:
+            return
+        handles = set(batch.claim)
+        owners = {handle: claims[handle].workspace_id for handle in handles}
+        self.on_time.append(lambda: _endings(batch, outcome, whole, owners))
+        for handle in handles:
+            claim = claims[handle]
+            if claim.costs is None:
+                continue
+            mine, costs, codes = batch, whole, outcome
+            if len(handles) > 1:
+                mask = bytes(map(handle.__eq__, batch.claim))
+                mine, costs, codes = pick_results(batch, mask), pick(whole, mask), pick(outcome, mask)
+            sums = prefixes.sums(costs, codes, _OUTCOMES)
+            moved = self.moved.get(claim.workspace_id)
+            if moved is None:
+                moved = self.moved[claim.workspace_id] = Moved()
+            moved.charge(sums[ACCEPTED])
+            moved.refund(sums[FAILED] + sums[DEFERRED])
+            self.count(claim.campaign, charged=sums[ACCEPTED])
+            if sums[DOUBT]:
+                self.holds += [
+                    Hold(each.slice_id, each.row, each.part, each.attempt, each.workspace_id, each.cost)
+                    for each in _endings(mine, codes, costs, owners)
+                    if each.outcome == DOUBT
+                ]
 
     def _count_outcomes(
         self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]
@@ -413,3 +464,37 @@ def _channels(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int
     if len(set(channels.values())) == 1:
         return next(iter(channels.values()))
     return array("i", [channels[claim] for claim in batch.claim])
+
+
+def costs_of(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | None":
+    """What each part costs ('q'); None where no claim costs anything."""
+    handles = set(batch.claim)
+    if all(claims[handle].costs is None for handle in handles):
+        return None
+    if len(handles) == 1:
+        costs = claims[batch.claim[0]].costs
+        assert costs is not None
+        return prefixes.gather(costs, batch.index)
+    by_handle = {handle: claims[handle].costs for handle in handles}
+    found = array("q")
+    for handle, index in zip(batch.claim, batch.index, strict=True):
+        costs = by_handle[handle]
+        found.append(costs[index] if costs is not None else 0)
+    return found
+
+
+def _cost_column(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | int":
+    costs = costs_of(batch, claims)
+    return 0 if costs is None else array("i", costs)
+
+
+def _endings(
+    batch: ResultBatch, outcome: "array[int]", costs: "array[int]", owners: Mapping[int, UUID]
+) -> Iterable[Ending]:
+    """Of what costs anything. `owners`: workspaces by claim handle."""
+    for i, code in enumerate(outcome):
+        if costs[i]:
+            owner = owners[batch.claim[i]]
+            yield Ending(
+                batch.slice_id[i], batch.row[i], batch.part[i], batch.attempt[i], code, owner, costs[i]
+            )

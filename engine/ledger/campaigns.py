@@ -208,7 +208,10 @@ def counts_of(row: asyncpg.Record | dict[str, Any]) -> schema.Counts:
         accepted=row["accepted"],
         waiting=row["accepted"] - sum(row[name] for name in final),
         in_flight=row["sent"] - row["delivered"] - row["undelivered"] - row["no_receipt"],
-        **{name: row[name] for name in (*final, "submissions", "parts", "throttled", "retried", "receipts")},
+        **{
+            name: row[name]
+            for name in (*final, "submissions", "parts", "throttled", "retried", "receipts", "charged")
+        },
     )
 
 

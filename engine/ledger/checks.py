@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 
 from engine.core_api import schema
-from engine.ledger import equation, retention
+from engine.ledger import equation, money_checks, retention
 from engine.ledger.partitions import EPOCH, day_of
 from engine.ledger.pool import Connection
 from engine.ledger.sql import load
@@ -101,6 +101,7 @@ async def campaign(connection: Connection, campaign_id: UUID, found: Found) -> N
     async for page in equation.pages(connection, campaign_id):
         counted.add(page)
         await _page(connection, page, campaign, found)
+    await money_checks.costs(connection, campaign_id, campaign, found.misfit)
     for seal in await connection.fetch(load("retention")["seals_of"], campaign_id):
         _sealed(seal, campaign, found)
     balance = await equation.balance(connection, campaign_id, counted)
@@ -261,6 +262,7 @@ async def owners(connection: Connection, campaign_id: UUID | None, found: Found)
 
 async def whole_ledger(connection: Connection, found: Found) -> None:
     queries = load("verify")
+    await money_checks.wallets(connection, found.misfit)
     broken = await retention.broken_seal(connection)
     if broken is not None:
         key = f"day={broken['day']} partition_no={broken['partition_no']} campaign_id={broken['campaign_id']}"

@@ -1,5 +1,6 @@
 """What the writer must know of a claim and of a bind to book a batch of outcomes."""
 
+from array import array
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -37,6 +38,9 @@ class ClaimInfo:
     resend: bool = False  # an earlier attempt of its rows is in doubt
     split: set[int] = field(default_factory=set, compare=False)
     """Rows of which a part went on into a retry slice while others are out: SQL reckons what they come to."""
+
+    costs: "array[int] | None" = field(default=None, compare=False, repr=False)
+    """What each of its PDUs costs ('q', by index), where they cost anything."""
 
     @property
     def message_slice(self) -> int:

@@ -2,11 +2,12 @@
 COMMIT was lost."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
-from engine.ledger import fold, intake, reconcile, retries, tables
+from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED
+from engine.ledger import fold, holds, intake, reconcile, retries, tables, wallets
 from engine.ledger.batch import Batch, MessageKey
 from engine.ledger.claims import CampaignKey
 from engine.ledger.pool import Connection
@@ -16,10 +17,10 @@ from engine.ledger.states import MessageState
 
 _COUNTERS = (
     "sent", "delivered", "undelivered", "no_receipt", "failed", "in_doubt", "submissions", "parts",
-    "throttled", "retried", "receipts",
+    "throttled", "retried", "receipts", "charged",
 )  # fmt: skip
 _MESSAGES = ("sent", "delivered", "undelivered", "no_receipt", "failed", "in_doubt")
-_BY_ROWS = (*_MESSAGES, "submissions", "parts", "retried")
+_BY_ROWS = (*_MESSAGES, "submissions", "parts", "retried", "charged")
 
 
 async def commit(
@@ -48,9 +49,13 @@ async def commit(
             assert last == number, "batches are committed in order"
             return await _still_early(connection, early | batch.slow)
         if careful or fenced:
-            deltas, early = await _write_carefully(connection, batch, early, fenced=fenced)
+            if fenced and batch.moved:
+                await _take_over(connection, worker_id)
+            deltas, early = await _write_carefully(connection, worker_id, batch, early, fenced=fenced)
         else:
             deltas, early = await _write(connection, batch, early)
+            if batch.moved or batch.endings:
+                await _pay(connection, worker_id, batch, batch.holds, batch.endings)
         if batch.deferrals and not fenced:
             await retries.write(connection, retries.gather(batch.deferrals, datetime.now(UTC)))
         await add_deltas(connection, worker_id, deltas)
@@ -103,8 +108,63 @@ async def _write(
     return deltas, (early - after.keys()) | known
 
 
+async def _take_over(connection: Connection, worker_id: int) -> None:
+    """Of a worker that was taken over: its claims end now, if they have not yet. So what its outcomes cost
+    is held, and nothing of it reserved otherwise."""
+    from engine.ledger import recovery  # which imports this module
+
+    await recovery.take_over(connection, worker_id, worker_id)
+
+
+async def _pay(
+    connection: Connection,
+    worker_id: int,
+    batch: Batch,
+    held: Iterable[holds.Hold],
+    endings: Collection[holds.Ending],
+    moved: dict[UUID, wallets.Moved] | None = None,
+) -> None:
+    """Move the money of these outcomes. Before any slice or claim is touched: money is locked first."""
+    if moved is None:
+        moved = {
+            id_: wallets.Moved(each.free, each.reserved, each.charged) for id_, each in batch.moved.items()
+        }
+    await holds.add(connection, held)
+    await holds.end(connection, endings, moved)
+    await wallets.book(connection, worker_id, moved)
+
+
+async def _pay_carefully(connection: Connection, worker_id: int, batch: Batch, *, fenced: bool) -> None:
+    """The same by the staged rows that the ledger does not have yet."""
+    rows = await connection.fetch(load("commit")["staged_known"])
+    known = {(row["slice_id"], row["row_no"], row["part"], row["attempt"], row["doubt"]) for row in rows}
+
+    def is_new(each: holds.Ending | holds.Hold, *, doubt: bool = False) -> bool:
+        return (each.slice_id, each.row, each.part, each.attempt, doubt) not in known
+
+    on_time = [each for some in batch.on_time for each in some()]
+    endings = [each for each in batch.endings if is_new(each)]
+    if fenced:  # its claims are closed, and what they had reserved is held
+        endings = [each for each in on_time if is_new(each)] + endings
+        endings = [each._replace(outcome=FAILED) if each.outcome == DEFERRED else each for each in endings]
+        await _pay(connection, worker_id, batch, (), endings, {})
+        return
+    moved: dict[UUID, wallets.Moved] = {}
+    for each in on_time:
+        of, fresh = (
+            moved.setdefault(each.workspace_id, wallets.Moved()),
+            is_new(each, doubt=each.outcome == DOUBT),
+        )
+        if each.outcome == ACCEPTED and fresh:
+            of.charge(each.cost)
+        elif each.outcome in (ACCEPTED, FAILED, DEFERRED) or (each.outcome == DOUBT and not fresh):
+            of.refund(each.cost)
+    held = [each for each in batch.holds if is_new(each, doubt=True)]
+    await _pay(connection, worker_id, batch, held, endings, moved)
+
+
 async def _write_carefully(
-    connection: Connection, batch: Batch, early: set[MessageKey], *, fenced: bool
+    connection: Connection, worker_id: int, batch: Batch, early: set[MessageKey], *, fenced: bool
 ) -> tuple[dict[CampaignKey, Counter[str]], set[MessageKey]]:
     queries = load("commit")
     deltas = {
@@ -125,8 +185,12 @@ async def _write_carefully(
     for group in batch.first_verdicts.values():
         keys |= set(group.keys())
     before = await reconcile.states(connection, keys)
+    if batch.moved or batch.endings:
+        await _pay_carefully(connection, worker_id, batch, fenced=fenced)
     for row in await connection.fetch(queries["unstage"]):
-        added = {row["campaign_id"]: Counter({n: row[n] for n in ("submissions", "parts", "retried")})}
+        added = {
+            row["campaign_id"]: Counter({n: row[n] for n in ("submissions", "parts", "retried", "charged")})
+        }
         await _merge(connection, deltas, added)
     await connection.execute(queries["unstage_doubts"])
     receipts = [group.stream for group in batch.first_verdicts.values()]

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from engine.core_api import schema
-from engine.ledger import decisions, fold, reconcile, retries
+from engine.ledger import decisions, fold, holds, reconcile, retries, wallets
 from engine.ledger.commit import add_deltas
 from engine.ledger.errors import DoubtGone, NotFound, WrongState
 from engine.ledger.numbers import numbers
@@ -294,6 +294,7 @@ async def _resend(
         raise WrongState(f"a campaign in {state} sends nothing again")
     if await connection.fetchval(load("doubts")["recipients_gone"], campaign_id):
         raise WrongState("its recipient file is gone (docs/retention.md): decide as sent or as not sent")
+    await _settle_holds(connection, found, worker_id, charge=False)  # its claim reserves anew
     now = datetime.now(UTC)
     gathered: dict[tuple[int, int], retries.RetrySlice] = {}
     for each in found:
@@ -311,6 +312,32 @@ async def _resend(
         await connection.execute(load("doubts")["reopen"], campaign_id)
         state = CampaignState.SENDING.value
     return cast(str, state)
+
+
+async def _settle_holds(
+    connection: Connection, found: Sequence[_Doubt], worker_id: int, *, charge: bool
+) -> dict[holds.Part, int]:
+    """Charge or give back what is held for these parts; returns what each of them (of part 0: each of its
+    parts without a result) costs."""
+    held = await holds.take(connection, [(each.slice_id, each.row, each.part) for each in found])
+    moved: dict[UUID, wallets.Moved] = {}
+    costs: dict[holds.Part, int] = {}
+    for each in found:
+        workspace_id, amount = held.pop((each.slice_id, each.row, each.part), (None, 0))
+        if workspace_id is None:
+            continue
+        of = moved.setdefault(workspace_id, wallets.Moved())
+        if charge and each.open_parts:
+            of.charge(amount)
+        else:
+            of.refund(amount)
+        share, over = divmod(amount, max(1, len(each.open_parts)))
+        for part in each.open_parts:
+            key = (each.slice_id, each.row, part)
+            costs[key] = costs.get(key, 0) + share + over
+            over = 0
+    await wallets.book(connection, worker_id, moved)
+    return costs
 
 
 async def _unsettle(connection: Connection, campaign_id: UUID, worker_id: int) -> None:
@@ -341,6 +368,7 @@ async def _decree(
     pairs = sorted(
         {(each.slice_id, each.row, part): each for each in found for part in each.open_parts}.items()
     )
+    costs = await _settle_holds(connection, found, worker_id, charge=outcome is Outcome.ACCEPTED)
     await connection.execute(
         load("doubts")["decree"],
         [slice_id for (slice_id, _, _), _ in pairs],
@@ -352,12 +380,15 @@ async def _decree(
         outcome,
         status,
         [smsc_ids.get((slice_id, row)) for (slice_id, row, _), _ in pairs],
+        [costs.get(key, 0) for key, _ in pairs],
     )
     after = await reconcile.states(connection, keys)
     await fold.changed(connection, before)
     delta = reconcile.changes(before, after).get(campaign_id, Counter())
     delta["submissions"] += len(pairs)
-    delta["parts"] += len(pairs) if outcome is Outcome.ACCEPTED else 0
+    if outcome is Outcome.ACCEPTED:
+        delta["parts"] += len(pairs)
+        delta["charged"] += sum(costs.values())
     named = await reconcile.campaign_keys(connection, [campaign_id])
     await add_deltas(connection, worker_id, {named[campaign_id]: delta})
 

@@ -96,7 +96,7 @@ async def balance(connection: Connection, campaign_id: UUID, found: Recount) -> 
         {
             **{
                 name: found.counted[name]
-                for name in (*MESSAGES, "submissions", "parts", "retried", "receipts")
+                for name in (*MESSAGES, "submissions", "parts", "retried", "receipts", "charged")
             },
             "accepted": upload["accepted"],
             "blocked": 0,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from engine.ledger import partitions
+from engine.ledger import partitions, wallets
 from engine.ledger.claims import ClaimInfo
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
@@ -153,11 +153,17 @@ async def open_claims(pool: Pool, worker_id: int, account_id: int, age_s: float)
     return {row["claim_id"] for row in rows}
 
 
-async def rescue(pool: Pool, claim_ids: Collection[int]) -> int:
+async def rescue(pool: Pool, claim_ids: Collection[int], worker_id: int) -> int:
     """Close these open claims, of which nothing was ever written: their rows go into retry slices with the
-    same attempt, due at once. Returns how many were open."""
+    same attempt, due at once, and what they had reserved goes back. Returns how many were open."""
     async with pool.acquire() as connection, connection.transaction():
         claims = await connection.fetch(load("retries")["stranded_claims"], list(claim_ids))
+        moved: dict[UUID, wallets.Moved] = {}
+        for row in claims:
+            if row["workspace_id"] is not None:
+                costs = unpack("i", row["row_costs"])[: row["row_end"] - row["row_start"]]
+                moved.setdefault(row["workspace_id"], wallets.Moved()).refund(sum(costs))
+        await wallets.book(connection, worker_id, moved)
         await write(connection, _at_once(claims))
         await connection.execute(load("recovery")["close"], [row["claim_id"] for row in claims])
     return len(claims)

@@ -13,7 +13,7 @@ Ints: TypeAlias = "array[int] | int"
 
 SUBMISSIONS = (
     "slice_id", "row_no", "part", "attempt", "parts", "outcome", "status", "msisdn",
-    "account_id", "channel_id", "smsc_id", "sent_at", "responded_at", "worker_id",
+    "account_id", "channel_id", "smsc_id", "sent_at", "responded_at", "worker_id", "cost",
 )  # fmt: skip
 DOUBTS = (
     "slice_id", "row_no", "part", "attempt", "parts", "reason", "doubted_at", "account_id", "bind_number",
@@ -31,9 +31,14 @@ UNFLAGGED = (*ORPHANS, "inbound_id")
 
 
 def encode_submissions(
-    batch: ResultBatch, outcome: "array[int]", account_id: int, channel: Ints, worker_id: int | None = None
+    batch: ResultBatch,
+    outcome: "array[int]",
+    account_id: int,
+    channel: Ints,
+    worker_id: int | None = None,
+    cost: Ints = 0,
 ) -> bytearray:
-    """`worker_id`: who sent them; None for what was never sent."""
+    """`worker_id`: who sent them; None for what was never sent. `cost`: of each ('i')."""
     return copyformat.encode(
         [
             ("int8", batch.slice_id),
@@ -50,6 +55,7 @@ def encode_submissions(
             ("timestamptz", batch.sent_us),
             ("timestamptz", batch.done_us),
             ("int4", worker_id),
+            ("int4", cost),
         ],
         batch.count,
     )

@@ -5,7 +5,7 @@ queue for one row; nothing of a lot is kept in memory. Rows are locked in one or
 it holds enough, else the wallet and then its lots; workspaces by id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
 
 LOT = 100 * 10_000  # drawn beyond the need of the moment
+NO_BALANCE = "no balance"  # the reason of a campaign that waits for a credit
 _NEWEST = 2**63 - 1
 
 
@@ -58,7 +59,8 @@ class Moved:
 
 
 async def transact(pool: Pool, workspace_id: UUID, spec: schema.TransactionSpec) -> schema.Wallet:
-    """Credit or debit a wallet, once per decision id; the first credit opens it.
+    """Credit or debit a wallet, once per decision id; the first credit opens it. With a credit the campaigns
+    that wait for one go on.
 
     Raises WrongCurrency, NoBalance (debit), NotFound (debit of a wallet that was never opened),
     DecisionReused.
@@ -95,6 +97,8 @@ async def _transact(
         queries["add_transaction"],
         workspace_id, spec.kind, spec.amount, spec.note, spec.actor, spec.decision_id,
     )  # fmt: skip
+    if spec.kind == "credit":
+        await connection.execute(queries["go_on"], workspace_id, NO_BALANCE)
     return await _wallet(connection, workspace_id)
 
 
@@ -172,6 +176,25 @@ async def book(connection: Connection, worker_id: int, moved: Mapping[UUID, Move
         )
 
 
+async def lock_lots(connection: Connection, worker_id: int, workspace_ids: Collection[UUID]) -> None:
+    """Before slices and claims are touched: money is locked first, everywhere."""
+    if workspace_ids:
+        await connection.execute(load("money")["lock_lots"], sorted(workspace_ids), worker_id)
+
+
+async def pause_unpaid(pool: Pool, campaign_id: UUID, workspace_id: UUID, amount: int) -> bool:
+    """Sending -> Paused, reason "no balance", if the wallet still holds less than `amount` free. A credit
+    comes before, and then it does not pause, or after, and lets it go on."""
+    queries = load("money")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.fetchrow(queries["lock"], workspace_id)
+        if (await connection.fetchval(queries["gather"], workspace_id) or 0) >= amount:
+            return False
+        return await connection.fetchval(queries["pause"], campaign_id, NO_BALANCE) is not None
+
+
 async def give_back_lots(connection: Connection) -> int:
     """What ended workers hold free goes back to the wallets; returns how many wallets."""
+    if not await connection.fetch(load("money")["lots_to_give_back"]):
+        return 0
     return len(await connection.fetch(load("money")["give_back_lots"]))

@@ -79,6 +79,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     throttled: int = 0
     retried: int = 0
     receipts: int = 0
+    charged: int = 0  # 1/10,000 of the wallet's unit; 0 where the workspace has none
 
 
 class Campaign(Struct, frozen=True, kw_only=True):

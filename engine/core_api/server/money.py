@@ -25,7 +25,7 @@ async def transact(request: Request) -> Response:
     spec = await body(request, schema.TransactionSpec)
     state = engine(request)
     changed = await wallets.transact(state.pool, path_uuid(request), spec)
-    state.dispatcher.wake()
+    await state.dispatcher.changed()
     return answer(changed)
 
 

@@ -67,7 +67,8 @@ CROSS JOIN LATERAL (
            coalesce(sum(parts), 0)::bigint AS parts,
            coalesce(sum(throttled), 0)::bigint AS throttled,
            coalesce(sum(retried), 0)::bigint AS retried,
-           coalesce(sum(receipts), 0)::bigint AS receipts
+           coalesce(sum(receipts), 0)::bigint AS receipts,
+           coalesce(sum(charged), 0)::bigint AS charged
     FROM campaign_stats
     WHERE campaign_id = c.campaign_id
 ) s

@@ -29,14 +29,14 @@ WITH d AS MATERIALIZED (
     SELECT *
     FROM unnest($3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
                 $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-                $16::bigint[], $17::bigint[])
+                $16::bigint[], $17::bigint[], $18::bigint[])
          AS u (campaign_id, workspace_id, channel_id, sender, sent, delivered, undelivered, no_receipt, failed,
-               in_doubt, submissions, parts, throttled, retried, receipts)
+               in_doubt, submissions, parts, throttled, retried, receipts, charged)
 ), stats AS (
     INSERT INTO campaign_stats AS t (campaign_id, worker_id, sender, sent, delivered, undelivered, no_receipt, failed,
-                                     in_doubt, submissions, parts, throttled, retried, receipts)
+                                     in_doubt, submissions, parts, throttled, retried, receipts, charged)
     SELECT campaign_id, $1, sender, sent, delivered, undelivered, no_receipt, failed, in_doubt, submissions, parts,
-           throttled, retried, receipts
+           throttled, retried, receipts, charged
     FROM d
     ON CONFLICT (campaign_id, worker_id, sender) DO UPDATE SET
         sent = t.sent + excluded.sent,
@@ -49,7 +49,8 @@ WITH d AS MATERIALIZED (
         parts = t.parts + excluded.parts,
         throttled = t.throttled + excluded.throttled,
         retried = t.retried + excluded.retried,
-        receipts = t.receipts + excluded.receipts
+        receipts = t.receipts + excluded.receipts,
+        charged = t.charged + excluded.charged
 ), series AS (
     INSERT INTO campaign_series AS t (campaign_id, bucket, worker_id, sent, delivered, failed)
     SELECT campaign_id, date_bin('10 seconds', $2, timestamptz '2020-01-01 00:00+00'), $1, sent, delivered,
@@ -99,16 +100,27 @@ SELECT DISTINCT slice_id, row_no FROM staged_submissions
 UNION
 SELECT slice_id, row_no FROM staged_doubts;
 
+-- name: staged_known
+-- Staged rows that the ledger has already.
+SELECT s.slice_id, s.row_no, s.part, s.attempt, false AS doubt
+FROM staged_submissions s
+JOIN submissions x USING (slice_id, row_no, part, attempt)
+UNION ALL
+SELECT s.slice_id, s.row_no, s.part, s.attempt, true
+FROM staged_doubts s
+JOIN doubts x USING (slice_id, row_no, part, attempt);
+
 -- name: refuse_deferred
 -- Of a worker that was taken over: whoever decides about its doubts may send them again, so it may not.
 UPDATE staged_submissions SET outcome = 1 WHERE outcome = 5;
 
 -- name: unstage
 WITH added AS (
-    INSERT INTO submissions SELECT * FROM staged_submissions ON CONFLICT DO NOTHING RETURNING slice_id, outcome
+    INSERT INTO submissions SELECT * FROM staged_submissions ON CONFLICT DO NOTHING RETURNING slice_id, outcome, cost
 )
 SELECT s.campaign_id, count(*) AS submissions, count(*) FILTER (WHERE a.outcome = 0) AS parts,
-       count(*) FILTER (WHERE a.outcome IN (2, 5)) AS retried
+       count(*) FILTER (WHERE a.outcome IN (2, 5)) AS retried,
+       coalesce(sum(a.cost) FILTER (WHERE a.outcome = 0), 0)::bigint AS charged
 FROM added a
 JOIN slices s USING (slice_id)
 GROUP BY s.campaign_id;

@@ -101,7 +101,10 @@ WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to < s.row_count AND
 ORDER BY s.slice_id;
 
 -- name: slice
-SELECT claimed_to, state FROM slices WHERE slice_id = $1;
+SELECT s.claimed_to, s.state, c.rate_version
+FROM slices s
+JOIN campaigns c USING (campaign_id)
+WHERE s.slice_id = $1;
 
 -- name: plan_positions
 SELECT campaign_id, next_chunk, next_row
@@ -124,15 +127,15 @@ WHERE c.campaign_id = p.campaign_id;
 
 -- name: claim
 -- Compare-and-swap on the slices' watermarks, by a worker whose lease holds, where no stop covers them. One range a
--- slice; the ones that lost are not among the answers.
+-- slice; the ones that lost are not among the answers. Whoever is charged is charged by the list that he thinks.
 WITH wanted AS (
-    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $7::smallint[])
-        AS w(slice_id, row_start, row_end, bind_number)
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $7::smallint[], $8::int[], $9::uuid[], $10::bytea[])
+        AS w(slice_id, row_start, row_end, bind_number, rate_version, workspace_id, row_costs)
 ), moved AS (
     UPDATE slices s SET claimed_to = w.row_end
     FROM wanted w, campaigns c
     WHERE s.slice_id = w.slice_id AND s.claimed_to = w.row_start AND s.state = 'open'
-      AND c.campaign_id = s.campaign_id AND c.state = 'Sending'
+      AND c.campaign_id = s.campaign_id AND c.state = 'Sending' AND c.rate_version IS NOT DISTINCT FROM w.rate_version
       AND EXISTS (SELECT FROM workers
                   WHERE worker_id = $4 AND epoch = $5 AND stopped_at IS NULL AND lease_until > now())
       AND NOT EXISTS (SELECT FROM stops p
@@ -141,24 +144,38 @@ WITH wanted AS (
                              OR p.channel_id = s.channel_id))
       AND EXISTS (SELECT FROM channels ch JOIN accounts a USING (account_id)
                   WHERE ch.channel_id = s.channel_id AND ch.enabled AND a.enabled AND NOT a.drained)
-    RETURNING s.slice_id, w.row_start, w.row_end, w.bind_number
+    RETURNING s.slice_id, w.row_start, w.row_end, w.bind_number, w.workspace_id, w.row_costs
 )
-INSERT INTO claims (slice_id, row_start, row_end, worker_id, epoch, account_id, bind_number)
-SELECT slice_id, row_start, row_end, $4, $5, $6, bind_number FROM moved
+INSERT INTO claims (slice_id, row_start, row_end, worker_id, epoch, account_id, bind_number, workspace_id, row_costs)
+SELECT slice_id, row_start, row_end, $4, $5, $6, bind_number, workspace_id, row_costs FROM moved
 RETURNING claim_id, slice_id;
 
 -- name: give_back
 -- Rows from `row_no` on of each slice were never written. Claims that held nothing else end here; repeating it
 -- changes nothing. A cancelled slice stays cancelled. Never back over a claim of another worker: `give_way` saw to those.
+-- What the rows had reserved goes back into the worker's lot, whose row the caller holds.
 WITH back AS (
     SELECT * FROM unnest($1::bigint[], $2::int[]) AS b(slice_id, row_no)
+), ending AS (
+    SELECT k.claim_id, k.row_start, k.row_end, b.row_no
+    FROM back b
+    JOIN claims k USING (slice_id)
+    WHERE k.worker_id = $3 AND k.row_end > b.row_no AND k.closed_at IS NULL
+    FOR UPDATE OF k
 ), lowered AS (
     UPDATE claims k
-    SET row_end = greatest(k.row_start, b.row_no),
-        closed_at = CASE WHEN k.row_start >= b.row_no THEN now() END
-    FROM back b
-    WHERE k.slice_id = b.slice_id AND k.worker_id = $3 AND k.row_end > b.row_no AND k.closed_at IS NULL
-    RETURNING k.slice_id
+    SET row_end = greatest(k.row_start, e.row_no),
+        closed_at = CASE WHEN k.row_start >= e.row_no THEN now() END
+    FROM ending e
+    WHERE k.claim_id = e.claim_id
+    RETURNING k.slice_id, k.workspace_id,
+              CASE WHEN k.row_costs IS NULL THEN 0
+                   ELSE rows_cost(k.row_costs, greatest(e.row_no - k.row_start, 0), e.row_end - k.row_start)
+              END AS refund
+), refunded AS (
+    UPDATE wallet_lots l SET free = l.free + r.amount, reserved = l.reserved - r.amount
+    FROM (SELECT workspace_id, sum(refund)::bigint AS amount FROM lowered GROUP BY workspace_id) r
+    WHERE l.workspace_id = r.workspace_id AND l.worker_id = $3 AND r.amount <> 0
 )
 UPDATE slices s
 SET claimed_to = b.row_no, state = CASE WHEN s.state = 'done' THEN 'open' ELSE s.state END

@@ -95,11 +95,11 @@ WHERE d.slice_id = u.slice_id AND d.row_no = u.row_no AND d.part = u.part
 -- name: decree
 -- An operator's word on parts: an outcome with a status of our own.
 INSERT INTO submissions (slice_id, row_no, part, attempt, parts, outcome, status, msisdn, account_id, channel_id, smsc_id,
-                         sent_at, responded_at)
+                         sent_at, responded_at, cost)
 SELECT u.slice_id, u.row_no, u.part, u.attempt, u.parts, $7, $8, u.msisdn, coalesce(c.account_id, 0), s.channel_id,
-       u.smsc_id, now(), now()
-FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::smallint[], $6::bigint[], $9::text[])
-    AS u (slice_id, row_no, part, attempt, parts, msisdn, smsc_id)
+       u.smsc_id, now(), now(), u.cost
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::smallint[], $6::bigint[], $9::text[], $10::int[])
+    AS u (slice_id, row_no, part, attempt, parts, msisdn, smsc_id, cost)
 JOIN slices s ON s.slice_id = u.slice_id
 JOIN channels c ON c.channel_id = s.channel_id;
 

@@ -134,11 +134,12 @@ GROUP BY own.slice_id;
 SELECT coalesce(sum(x.submissions), 0)::bigint AS submissions,
        coalesce(sum(x.parts), 0)::bigint AS parts,
        coalesce(sum(x.retried), 0)::bigint AS retried,
-       coalesce(sum(y.receipts), 0)::bigint AS receipts
+       coalesce(sum(y.receipts), 0)::bigint AS receipts,
+       coalesce(sum(x.charged), 0)::bigint AS charged
 FROM slices s
 CROSS JOIN LATERAL (
     SELECT count(*) AS submissions, count(*) FILTER (WHERE outcome = 0) AS parts,
-           count(*) FILTER (WHERE outcome IN (2, 5)) AS retried
+           count(*) FILTER (WHERE outcome IN (2, 5)) AS retried, sum(cost) FILTER (WHERE outcome = 0) AS charged
     FROM submissions
     WHERE slice_id = s.slice_id
 ) x

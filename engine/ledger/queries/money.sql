@@ -2,7 +2,8 @@
 INSERT INTO wallets (workspace_id, currency) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING workspace_id;
 
 -- name: lock
-SELECT currency, free FROM wallets WHERE workspace_id = $1 FOR UPDATE;
+-- Not against foreign keys: whoever has its own lot locked inserts a claim that names the wallet.
+SELECT currency, free FROM wallets WHERE workspace_id = $1 FOR NO KEY UPDATE;
 
 -- name: credit
 UPDATE wallets SET free = free + $2, credited = credited + $2 WHERE workspace_id = $1;
@@ -56,6 +57,14 @@ FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]) AS u (workspac
 ORDER BY u.workspace_id
 ON CONFLICT (workspace_id, worker_id) DO UPDATE SET
     free = l.free + excluded.free, reserved = l.reserved + excluded.reserved, charged = l.charged + excluded.charged;
+
+-- name: lots_to_give_back
+-- Wallets before lots, as everywhere.
+SELECT w.workspace_id FROM wallets w
+WHERE EXISTS (SELECT FROM wallet_lots l JOIN workers k USING (worker_id)
+              WHERE l.workspace_id = w.workspace_id AND l.free <> 0 AND k.stopped_at IS NOT NULL)
+ORDER BY w.workspace_id
+FOR NO KEY UPDATE;
 
 -- name: give_back_lots
 -- Of workers that ended: what they hold free goes back to the wallets.
@@ -112,3 +121,79 @@ SELECT DISTINCT ON (prefix) prefix, price
 FROM rates
 WHERE version = $1 AND (channel_id IS NULL OR channel_id = $2) AND (category IS NULL OR category = $3)
 ORDER BY prefix, channel_id NULLS LAST, category NULLS LAST;
+
+-- name: lock_lots
+-- The worker's own, in order; made where they are not there yet.
+INSERT INTO wallet_lots (workspace_id, worker_id)
+SELECT id, $2 FROM unnest($1::uuid[]) AS id ORDER BY id
+ON CONFLICT (workspace_id, worker_id) DO UPDATE SET free = wallet_lots.free;
+
+-- name: choose_list
+-- Whether a campaign is charged is decided once, before anything of it is released.
+UPDATE campaigns c SET rate_version = $2
+WHERE c.campaign_id = $1 AND c.rate_version IS NULL AND c.next_chunk = 0 AND c.next_row = 0
+  AND EXISTS (SELECT FROM wallets w WHERE w.workspace_id = c.workspace_id)
+RETURNING rate_version;
+
+-- name: chosen_list
+SELECT c.rate_version, c.channel_id, c.workspace_id,
+       c.rate_version IS NULL AND c.next_chunk = 0 AND c.next_row = 0
+       AND EXISTS (SELECT FROM wallets w WHERE w.workspace_id = c.workspace_id) AS to_choose
+FROM campaigns c
+WHERE c.campaign_id = $1;
+
+-- name: pause
+UPDATE campaigns SET state = 'Paused', reason = $2, version = version + 1
+WHERE campaign_id = $1 AND state = 'Sending'
+RETURNING campaign_id;
+
+-- name: go_on
+-- What waits for money only.
+UPDATE campaigns SET state = 'Sending', reason = '', version = version + 1
+WHERE workspace_id = $1 AND state = 'Paused' AND reason = $2;
+
+-- name: hold
+INSERT INTO held_money AS h (slice_id, row_no, part, workspace_id, amount)
+SELECT * FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::uuid[], $5::bigint[])
+ON CONFLICT (slice_id, row_no, part) DO UPDATE SET amount = h.amount + excluded.amount;
+
+-- name: take_holds
+DELETE FROM held_money h
+USING unnest($1::bigint[], $2::int[], $3::smallint[]) AS u (slice_id, row_no, part)
+WHERE h.slice_id = u.slice_id AND h.row_no = u.row_no AND h.part = u.part
+RETURNING h.slice_id, h.row_no, h.part, h.workspace_id, h.amount;
+
+-- name: holds_of
+SELECT h.slice_id, h.row_no, h.part, h.amount
+FROM held_money h
+JOIN unnest($1::bigint[], $2::int[]) AS u (slice_id, row_no) USING (slice_id, row_no)
+ORDER BY h.slice_id, h.row_no, h.part
+FOR UPDATE OF h;
+
+-- name: lower_hold
+UPDATE held_money SET amount = $4 WHERE slice_id = $1 AND row_no = $2 AND part = $3;
+
+-- name: any_hold
+SELECT EXISTS (SELECT FROM held_money);
+
+-- name: take_decided_holds
+-- Of messages that have their last word without these parts. For a while a late answer may still want the money.
+WITH old AS MATERIALIZED (
+    SELECT h.slice_id, h.row_no
+    FROM held_money h
+    WHERE NOT EXISTS (SELECT FROM doubts d
+                      WHERE d.slice_id = h.slice_id AND d.row_no = h.row_no
+                        AND d.doubted_at > now() - make_interval(secs => $1::float8))
+    GROUP BY h.slice_id, h.row_no
+    LIMIT 10000
+), keys AS (
+    SELECT coalesce(array_agg(slice_id), '{}') AS slice_ids, coalesce(array_agg(row_no), '{}') AS row_nos,
+           coalesce(array_agg(false), '{}') AS tally
+    FROM old
+), decided AS MATERIALIZED (
+    SELECT m.slice_id, m.row_no FROM keys k, message_states(k.slice_ids, k.row_nos, k.tally) m
+    WHERE m.state NOT IN (0, 6)
+)
+DELETE FROM held_money h USING decided d
+WHERE h.slice_id = d.slice_id AND h.row_no = d.row_no
+RETURNING h.workspace_id, h.amount;

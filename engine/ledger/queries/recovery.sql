@@ -10,8 +10,8 @@ WHERE w.worker_id <> $1
 ORDER BY w.worker_id;
 
 -- name: open_claims
-SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, s.campaign_id, s.origin_slice_id,
-       s.explicit_rows, s.explicit_parts, s.attempt
+SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, k.workspace_id, k.row_costs, s.campaign_id,
+       s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.worker_id = $1 AND k.closed_at IS NULL
@@ -54,7 +54,7 @@ WHERE NOT EXISTS (SELECT FROM submissions x
                   WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part
                     AND x.attempt >= p.attempt)
 ON CONFLICT DO NOTHING
-RETURNING slice_id, row_no;
+RETURNING slice_id, row_no, part;
 
 -- name: close
 WITH closed AS (
@@ -66,3 +66,28 @@ WHERE s.slice_id IN (SELECT slice_id FROM closed)
   AND s.claimed_to = s.row_count
   AND NOT EXISTS (SELECT FROM claims c WHERE c.slice_id = s.slice_id AND c.closed_at IS NULL
                                          AND c.claim_id NOT IN (SELECT claim_id FROM closed));
+
+-- name: reserved
+-- Of claimed (row, part) pairs: which parts the claim is through with, by an outcome or a doubt of its own attempts, and
+-- what one part costs. `cost` is what the claim reserved for the pair. Parts of one message cost the same.
+SELECT u.place, coalesce(e.ended, '{}')::int[] AS ended,
+       CASE WHEN u.part > 0 OR coalesce(n.parts, 0) <= 1 THEN u.cost ELSE coalesce(n.known_cost, u.cost / n.parts) END
+           AS part_cost
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::bigint[]) WITH ORDINALITY
+    AS u (slice_id, row_no, part, attempt, cost, place)
+CROSS JOIN LATERAL (
+    SELECT max(x.parts) AS parts, max(x.cost) FILTER (WHERE x.parts > 1 AND x.cost > 0)::bigint AS known_cost
+    FROM (SELECT parts, cost FROM submissions WHERE slice_id = u.slice_id AND row_no = u.row_no
+          UNION ALL
+          SELECT parts, 0 FROM doubts WHERE slice_id = u.slice_id AND row_no = u.row_no) x
+) n
+CROSS JOIN LATERAL (
+    SELECT array_agg(DISTINCT x.part) AS ended
+    FROM (SELECT part FROM submissions
+          WHERE slice_id = u.slice_id AND row_no = u.row_no AND attempt >= u.attempt AND outcome IN (0, 1, 5)
+          UNION ALL
+          SELECT part FROM doubts
+          WHERE slice_id = u.slice_id AND row_no = u.row_no AND attempt >= u.attempt AND part > 0) x
+    WHERE u.part = 0 OR x.part = u.part
+) e
+ORDER BY u.place;

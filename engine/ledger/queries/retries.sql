@@ -93,7 +93,7 @@ WHERE k.worker_id = $1 AND k.account_id = $2 AND k.closed_at IS NULL
 
 -- name: stranded_claims
 SELECT k.claim_id, k.row_start, k.row_end, s.slice_id, s.origin_slice_id, s.explicit_rows, s.explicit_parts,
-       s.attempt, s.tries, s.resend, s.campaign_id
+       s.attempt, s.tries, s.resend, s.campaign_id, k.workspace_id, k.row_costs
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.claim_id = ANY ($1::bigint[]) AND k.closed_at IS NULL

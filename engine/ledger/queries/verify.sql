@@ -9,7 +9,7 @@ WHERE ($1::uuid IS NULL OR c.campaign_id = $1)
 ORDER BY c.created_at, c.campaign_id;
 
 -- name: campaign
-SELECT c.state, c.accepted, c.next_chunk, c.next_row, c.settled_at IS NOT NULL AS settled,
+SELECT c.state, c.accepted, c.next_chunk, c.next_row, c.rate_version, c.channel_id, c.settled_at IS NOT NULL AS settled,
        u.digest AS upload_digest, m.body IS NULL OR sha256(m.body) <> c.manifest_hash AS unsealed,
        (SELECT coalesce(sum(r.row_count), 0) FROM recipient_chunks r
         WHERE r.upload_id = c.upload_id AND r.chunk_no < c.next_chunk)::bigint + c.next_row AS position,
@@ -174,6 +174,38 @@ FULL JOIN by_hour h USING (workspace_id, channel_id, sender)
 WHERE (coalesce(c.sent, 0), coalesce(c.delivered, 0), coalesce(c.failed, 0), coalesce(c.parts, 0))
       <> (coalesce(h.sent, 0), coalesce(h.delivered, 0), coalesce(h.failed, 0), coalesce(h.parts, 0))
 ORDER BY workspace_id, channel_id, sender;
+
+-- name: wallets
+-- What each wallet says, and what transactions, campaigns and parts in doubt say of it.
+SELECT w.workspace_id, w.credited, w.free + coalesce(l.free, 0) AS free, coalesce(l.reserved, 0) AS reserved,
+       coalesce(l.charged, 0) AS charged, coalesce(t.credited, 0) AS by_transactions, coalesce(h.held, 0) AS held,
+       coalesce(s.charged, 0) AS by_campaigns
+FROM wallets w
+LEFT JOIN LATERAL (SELECT sum(free)::bigint AS free, sum(reserved)::bigint AS reserved, sum(charged)::bigint AS charged
+                   FROM wallet_lots WHERE workspace_id = w.workspace_id) l ON true
+LEFT JOIN LATERAL (SELECT sum(CASE kind WHEN 'credit' THEN amount ELSE -amount END)::bigint AS credited
+                   FROM transactions WHERE workspace_id = w.workspace_id) t ON true
+LEFT JOIN LATERAL (SELECT sum(amount)::bigint AS held FROM held_money WHERE workspace_id = w.workspace_id) h ON true
+LEFT JOIN LATERAL (SELECT sum(x.charged)::bigint AS charged
+                   FROM campaigns c JOIN campaign_stats x USING (campaign_id)
+                   WHERE c.workspace_id = w.workspace_id) s ON true
+ORDER BY w.workspace_id;
+
+-- name: charged_claims
+-- Open claims that reserved something.
+SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, k.workspace_id, k.row_costs,
+       s.campaign_id, s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt
+FROM claims k
+JOIN slices s USING (slice_id)
+WHERE k.closed_at IS NULL AND k.workspace_id IS NOT NULL
+ORDER BY k.claim_id;
+
+-- name: costs
+-- The first thousand outcomes of up to 50 slices, which the hash of their ids picks.
+SELECT x.slice_id, x.row_no, x.part, x.attempt, x.parts, x.status, x.msisdn, x.cost
+FROM (SELECT slice_id FROM slices WHERE campaign_id = $1 AND origin_slice_id IS NULL
+      ORDER BY hashint8(slice_id), slice_id LIMIT 50) s
+CROSS JOIN LATERAL (SELECT * FROM submissions WHERE slice_id = s.slice_id ORDER BY row_no, part, attempt LIMIT 1000) x;
 
 -- name: ownerless
 -- Open claims nobody works on, although a worker lives that should have taken them over: its owner's lease ended, or it

@@ -1,14 +1,14 @@
 """Two workers on one slice: what one gives back is sent once, and so is what the other claimed behind it."""
 
 import asyncio
-from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from engine.dispatch import claims
-from engine.dispatch.campaign import CampaignRun, OpenSlice
+from engine.dispatch.campaign import OpenSlice
 from engine.dispatch.planner import Release
 from engine.dispatch.release import release
 from engine.dispatch.worker import Worker
@@ -44,10 +44,15 @@ async def claimed_pairs(room: Room) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+async def took(room: Room, worker: Worker, each: OpenSlice, count: int) -> bool:
+    done = await claims.commit(room.pool, worker, [claims.Order(each, count)], 1, [1], [None])
+    return each.slice_id in done.ids
+
+
 async def claim_all(room: Room, worker: Worker) -> None:
     """Whatever may be claimed of any slice."""
     rows = await room.pool.fetch("SELECT * FROM slices WHERE state = 'open' AND claimed_to < row_count")
-    run: Any = None
+    run: Any = SimpleNamespace(pricing=None)
     orders = [
         claims.Order(
             OpenSlice(row["slice_id"], run, 0, 0, row["row_count"], row["claimed_to"]),
@@ -55,14 +60,14 @@ async def claim_all(room: Room, worker: Worker) -> None:
         )
         for row in rows
     ]
-    await claims.commit(room.pool, worker, orders, 1, [1] * len(orders))
+    await claims.commit(room.pool, worker, orders, 1, [1] * len(orders), [None] * len(orders))
 
 
 async def released(room: Room, rows: int) -> tuple[UUID, OpenSlice]:
     channel = await room.channel(1)
     campaign = await room.campaign(channel, await room.upload(rows))
     done = await release(room.pool, [Release(campaign, 0, 0, rows)], {campaign: [rows]}, 1)
-    run: CampaignRun = Any  # type: ignore[assignment]
+    run: Any = SimpleNamespace(pricing=None)
     return campaign, OpenSlice(next(iter(done.slices)), run, 0, 0, rows)
 
 
@@ -74,14 +79,14 @@ async def test_rows_given_back_before_another_workers_claim_are_claimed_once(
     _, each = await released(room, 10)
     origin = each.slice_id
     if retried:
-        assert await claims.commit(room.pool, one, [claims.Order(each, 10)], 1, [1])
+        assert await took(room, one, each, 10)
         stranded = await room.pool.fetchval("SELECT claim_id FROM claims")
-        assert await retries.rescue(room.pool, [stranded]) == 1
+        assert await retries.rescue(room.pool, [stranded], one.worker_id) == 1
         again = await room.pool.fetchval("SELECT slice_id FROM slices WHERE origin_slice_id = $1", origin)
         each = OpenSlice(again, each.run, 0, 0, 10)
-    assert await claims.commit(room.pool, one, [claims.Order(each, 4)], 1, [1])
+    assert await took(room, one, each, 4)
     each.claimed_to = 4
-    assert await claims.commit(room.pool, two, [claims.Order(each, 4)], 1, [1])
+    assert await took(room, two, each, 4)
     await claims.give_back(room.pool, one, {each.slice_id: 2})
     await claims.give_back(room.pool, one, {each.slice_id: 2})
     await claim_all(room, one)
@@ -93,9 +98,9 @@ async def test_a_cancelled_campaign_ends_with_every_row_though_another_worker_cl
 ) -> None:
     one, two = workers
     campaign, each = await released(room, 10)
-    assert await claims.commit(room.pool, one, [claims.Order(each, 4)], 1, [1])
+    assert await took(room, one, each, 4)
     each.claimed_to = 4
-    assert await claims.commit(room.pool, two, [claims.Order(each, 4)], 1, [1])
+    assert await took(room, two, each, 4)
     await room.command(campaign, "cancel")
     await claims.give_back(room.pool, two, {each.slice_id: 4})
     await claims.give_back(room.pool, one, {each.slice_id: 0})
@@ -110,7 +115,7 @@ async def test_a_claim_that_is_committed_while_earlier_rows_wait_to_be_given_bac
     """The bind is lost and comes back while the ledger takes its time over a claim."""
     held, let_go, commit, orders = asyncio.Event(), asyncio.Event(), claims.commit, 0
 
-    async def slowly(*given: Any) -> Mapping[int, int]:
+    async def slowly(*given: Any) -> Any:
         nonlocal orders
         orders += 1
         ids = await commit(*given)
