@@ -62,7 +62,7 @@ def test_the_command_kills_whatever_runs_and_proves_that_nothing_was_lost() -> N
     assert outcome["balanced"] is True
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_soak_goes_on_with_changing_seeds_and_watches_one_engines_memory() -> None:
     outcome = uvloop.run(soak(0.7, 5))
     assert outcome.broken == []
