@@ -93,7 +93,7 @@ async def test_both_stores_are_of_one_moment_while_both_are_written(stores, empt
     than the one order that was on its way."""
     await run(stores.documents_dsn, "CREATE TABLE ordered (n int)")
     await run(stores.ledger_dsn, "CREATE TABLE obeyed (n int)")
-    stop = asyncio.Event()
+    begun, stop = asyncio.Event(), asyncio.Event()
 
     async def orders():
         documents = await asyncpg.connect(stores.documents_dsn)
@@ -103,11 +103,13 @@ async def test_both_stores_are_of_one_moment_while_both_are_written(stores, empt
             n += 1
             await documents.execute("INSERT INTO ordered VALUES ($1)", n)
             await ledger.execute("INSERT INTO obeyed VALUES ($1)", n)
+            begun.set()
         await documents.close()
         await ledger.close()
         return n
 
     ordering = asyncio.create_task(orders())
+    await begun.wait()
     await backup.backup(stores, tmp_path / "copy")
     stop.set()
     total = await ordering
