@@ -94,13 +94,14 @@ async def _run(settings: EngineSettings) -> None:
         serving = tasks.create_task(server.run_on(listener))
         port = listener.getsockname()[1]
         print(json.dumps({"core_api": port, "worker": worker.name}), flush=True)
-        verifying = tasks.create_task(keep_daily(pool, settings.verify_at))
+        verifying = tasks.create_task(keep_daily(pool, settings.verify_at, settings.daily_look_s))
         keeping = tasks.create_task(
             retention.keep(
                 pool,
                 settings.retention_at,
                 retention_days=settings.retention_days,
                 uploads_keep_days=settings.uploads_keep_days,
+                look_s=settings.daily_look_s,
             )
         )
         logger.info("ready", core_api_port=port, worker=worker.name)

@@ -18,6 +18,7 @@ POINTS = (
     "during_ingest",  # a chunk of a recipient file is committed
     "during_rotation",  # a partition is made and not attached
     "during_fold",  # a partition is half folded
+    "before_folded",  # it is filled and attached, and does not count as folded yet
     "during_migration",  # between two migrations
 )
 

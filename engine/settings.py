@@ -119,6 +119,9 @@ class EngineSettings(BaseSettings):
         ge=7,
         description="Days after which messages, submissions and receipts are dropped behind a seal.",
     )
+    daily_look_s: float = Field(
+        60.0, ge=1, description="How often the engine looks whether a daily verification or round is due."
+    )
     uploads_keep_days: int = Field(
         30, ge=1, description="Days after its campaigns' end for which a recipient file is kept."
     )

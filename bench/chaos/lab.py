@@ -34,6 +34,7 @@ from engine.core_api.client import CoreClient, CoreError, CoreUnavailable
 LEDGER, DOCUMENTS = "ledger", "documents"
 ACCOUNT, CHANNEL, PASSWORD = "chaos", "Chaos", "chaos-pw"
 READY_S = 60.0
+LEASE_LOST = 3  # the exit code of an engine that another one fenced
 RESTART_S = 0.2
 POLL_S = 0.1
 WORKSPACE = UUID("00000000-0000-8000-8000-000000000001")
@@ -87,7 +88,8 @@ class Process:
         self.environment = dict(environment)
         self.ready: dict[str, Any] = {}
         self.deaths: list[int] = []  # exit codes
-        self._module = module
+        self.faults: list[str] = []  # last words of lives that were ready, and that nobody ended
+        self.module = module
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -107,7 +109,7 @@ class Process:
     async def start(self) -> None:
         """The first life. Raises LabError with the program's last words if there is none."""
         if not await self._life():
-            raise LabError(f"{self._module} did not start: {self.last_words()}")
+            raise LabError(f"{self.module} did not start: {self.last_words()}")
         self._keeper = asyncio.create_task(self._keep())
 
     async def _life(self) -> bool:
@@ -115,7 +117,7 @@ class Process:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                self._module,
+                self.module,
                 env={**os.environ, **self.environment},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -134,8 +136,11 @@ class Process:
         while True:
             assert self._process is not None
             await self._process.wait()
-            assert self._process.returncode is not None
-            self.deaths.append(self._process.returncode)
+            code = self._process.returncode
+            assert code is not None
+            if code > 0 and code != LEASE_LOST and self._ready_after == len(self.deaths):
+                self.faults.append(self.last_words())
+            self.deaths.append(code)
             await asyncio.sleep(RESTART_S)
             await self._wanted.wait()
             await self._life()
@@ -154,7 +159,7 @@ class Process:
         """Waits until it has died at least so often, and is ready again."""
         await until(
             lambda: len(self.deaths) >= deaths and self._ready_after == len(self.deaths) and self.alive,
-            f"{self._module} is back",
+            f"{self.module} is back",
             timeout_s,
         )
 
@@ -163,7 +168,7 @@ class Process:
 
     async def dead(self, timeout_s: float = READY_S) -> None:
         deaths = len(self.deaths)
-        await until(lambda: len(self.deaths) > deaths or not self.alive, f"{self._module} ends", timeout_s)
+        await until(lambda: len(self.deaths) > deaths or not self.alive, f"{self.module} ends", timeout_s)
 
     async def stop(self) -> None:
         if self._keeper is not None:
@@ -500,7 +505,13 @@ class Lab:
         def left_s() -> float:
             return max(5.0, deadline - asyncio.get_running_loop().time())
 
-        await until(quiet, "the SMSC's receipts are brought", left_s())
+        try:
+            await until(quiet, "the SMSC's receipts are brought", left_s())
+        except LabError as error:
+            counts, struck = self.smsc.counters(), self.proxy.counters()
+            receipts = " ".join(f"{name}={counts[name]}" for name in (*left, "binds", "binds_dropped"))
+            swallowed = struck.get("drop:deliver_sm_resp", 0)
+            raise LabError(f"{error}: {receipts}, {swallowed} answers swallowed by the proxy") from None
         await until(
             lambda: not any(self.folder.glob("engine-*/journal/*")), "the journals are replayed", left_s()
         )

@@ -21,6 +21,7 @@ CAMPAIGN_ROWS = 4_000
 ROUND_RECIPIENTS = 1_500
 STORM_EVERY = 6  # rounds
 STORM_KILLS = 5
+PATIENCE_MS = 3000  # of the SMSC with a deliver_sm unanswered: it drops the bind and brings it again
 RULES = (
     "drop:submit_sm_resp@share=0.0005",
     "duplicate:submit_sm_resp@share=0.01",
@@ -58,7 +59,8 @@ class Soak:
         return not self.broken
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"holds": self.holds}
+        """For JSON. Rounds as they are: asdict makes a Counter in them one of pairs."""
+        return {**vars(self), "steady": asdict(self.steady), "holds": self.holds}
 
 
 async def soak(minutes: float, seed: int, told: Any = None) -> Soak:
@@ -87,8 +89,10 @@ async def soak(minutes: float, seed: int, told: Any = None) -> Soak:
     return outcome
 
 
-async def _steady(seconds: float, seed: int) -> Steady:
-    settings = Settings(
+def steady_settings(seed: int) -> Settings:
+    """An SMSC that is a little rude all the time. RULES swallow acknowledgements of receipts: an SMSC that
+    waited for those without end would keep its receipts for ever."""
+    return Settings(
         behaviour=Behaviour(
             latency_ms=15,
             jitter_ms=15,
@@ -99,13 +103,16 @@ async def _steady(seconds: float, seed: int) -> Steady:
             doubled_share=0.02,
             receipt_before_response=0.05,
             receipt_form="mixed",
+            unanswered_ms=PATIENCE_MS,
             seed=seed,
         ),
         tps=1500,
     )
-    began = time.monotonic()
-    async with Lab(settings, seed, rows=CAMPAIGN_ROWS) as lab:
-        steady = Steady(Verdict())
+
+
+async def _steady(seconds: float, seed: int) -> Steady:
+    async with Lab(steady_settings(seed), seed, rows=CAMPAIGN_ROWS) as lab:
+        steady, began = Steady(Verdict()), time.monotonic()  # a slow start must not eat the warm part
         sampling = asyncio.create_task(_sample(lab, steady, began, seconds))
         trouble: list[str] = []
         try:

@@ -25,13 +25,13 @@ _TIMEOUT_S = 600
 _OPEN = frozenset({MessageState.OPEN, MessageState.SENT})  # states no settled campaign has
 
 
-async def fold_due(pool: Pool) -> list[str]:
+async def fold_due(pool: Pool) -> list[str] | None:
     """Fold every partition that is closed, indexed and only of settled campaigns, oldest first. Returns the
-    names of their tables. Nothing where another process folds."""
-    queries, folded = load("fold"), []
+    names of their tables; None, with nothing done, where another process folds."""
+    queries, folded = load("fold"), list[str]()
     async with pool.acquire() as connection:
         if not await connection.fetchval(queries["lock"]):
-            return []
+            return None
         try:
             for row in await connection.fetch(queries["due"]):
                 if await fold(connection, row["day"], row["partition_no"]):
@@ -48,6 +48,7 @@ async def fold(connection: Connection, day: int, partition_no: int) -> bool:
     assert before is not None
     oldest = await connection.fetchval(queries["oldest_transaction"])
     await _fill(connection, day, partition_no)
+    faults.point("before_folded")
     async with connection.transaction():
         ids = [row["campaign_id"] for row in await connection.fetch(queries["campaigns"], *bounds)]
         await reconcile.lock(connection, (), ids)

@@ -18,7 +18,6 @@ from engine.ledger.sql import load
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 60.0
 LOCK_TRIES = 10
 COUNTS = (
     "planned", "claimed", "sent", "delivered", "undelivered", "no_receipt", "failed", "in_doubt",
@@ -46,7 +45,10 @@ async def run(pool: Pool, *, retention_days: int, uploads_keep_days: int) -> Rou
     """Fold, drop, and forget what is over. None where another process does, or a verification runs."""
     queries, done = load("retention"), Round()
     started_at, began = datetime.now(UTC), time.monotonic()
-    done.folded = await fold.fold_due(pool)
+    folded = await fold.fold_due(pool)
+    if folded is None:
+        return None
+    done.folded = folded
     async with pool.acquire() as connection:
         if not await connection.fetchval(queries["lock"]):
             await connection.execute(queries["unlock"])
@@ -66,10 +68,13 @@ async def run(pool: Pool, *, retention_days: int, uploads_keep_days: int) -> Rou
     return done
 
 
-async def keep(pool: Pool, at: str, *, retention_days: int, uploads_keep_days: int) -> None:
-    """The engine's daily round at `at` (HH:MM, UTC), until cancelled. An empty `at` is never."""
+async def keep(
+    pool: Pool, at: str, *, retention_days: int, uploads_keep_days: int, look_s: float = 60.0
+) -> None:
+    """The engine's daily round at `at` (HH:MM, UTC), until cancelled. An empty `at` is never. `look_s`: how
+    often it is looked at whether the round is due."""
     while at:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(look_s)
         try:
             if await pool.fetchval(load("retention")["due"], datetime.strptime(at, "%H:%M").time()):
                 await run(pool, retention_days=retention_days, uploads_keep_days=uploads_keep_days)

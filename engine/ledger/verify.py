@@ -23,7 +23,6 @@ from engine.ledger.sql import load
 
 log = structlog.get_logger(__name__)
 
-LOOK_S = 60.0
 _DAY = 1 << 40  # of slice ids
 
 
@@ -103,10 +102,11 @@ async def verify_daily(pool: Pool, at: str) -> schema.Verification | None:
     return result
 
 
-async def keep_daily(pool: Pool, at: str) -> None:
-    """The engine's daily run, until cancelled. An empty `at` is never."""
+async def keep_daily(pool: Pool, at: str, look_s: float = 60.0) -> None:
+    """The engine's daily run, until cancelled. An empty `at` is never. `look_s`: how often it is looked at
+    whether the run is due."""
     while at:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(look_s)
         try:
             await verify_daily(pool, at)
         except AWAY as error:

@@ -11,8 +11,11 @@ import pytest
 import uvloop
 
 from bench.chaos.fault import Fault, table
+from bench.chaos.judge import Verdict, judge
+from bench.chaos.lab import Lab
 from bench.chaos.run import play
-from bench.chaos.soak import soak
+from bench.chaos.soak import soak, steady_settings
+from bench.simulators.proxy.rules import parse
 
 pytestmark = pytest.mark.system
 
@@ -62,7 +65,27 @@ def test_the_command_kills_whatever_runs_and_proves_that_nothing_was_lost() -> N
     assert outcome["balanced"] is True
 
 
-@pytest.mark.long
+async def swallowed() -> tuple[Verdict, dict[str, int], dict[str, int]]:
+    async with Lab(steady_settings(5), 5, rows=400) as lab:
+        lab.proxy.add(parse("drop:deliver_sm_resp@count=20,every=50,times=3"))
+        await lab.send()
+        await lab.finish(30.0)
+        verdict = await judge(lab, duplicate_bound=0)
+        return verdict, lab.smsc.counters(), lab.proxy.counters()
+
+
+def test_the_soaks_smsc_brings_a_receipt_again_whose_acknowledgement_was_swallowed() -> None:
+    """And the engine, which has it already, acknowledges it again and books it once."""
+    verdict, smsc, proxy = uvloop.run(swallowed())
+    assert proxy["drop:deliver_sm_resp"] == 3
+    assert smsc["receipts_unanswered"] == smsc["receipts_queued"] == smsc["receipts_refused"] == 0
+    assert smsc["receipts_sent"] == smsc["receipts_answered"] + 3
+    assert smsc["binds_dropped"] >= 1
+    assert verdict.differences == []
+    assert verdict.delivered + verdict.undelivered == verdict.receipts
+
+
+@pytest.mark.slow
 def test_a_soak_goes_on_with_changing_seeds_and_watches_one_engines_memory() -> None:
     outcome = uvloop.run(soak(0.7, 5))
     assert outcome.broken == []

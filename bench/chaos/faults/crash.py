@@ -5,11 +5,14 @@ import contextlib
 from uuid import UUID
 
 from bench.chaos.fault import fault
-from bench.chaos.lab import LEDGER, Lab, LabError, Settings
+from bench.chaos.judge import scalar
+from bench.chaos.lab import LEDGER, POLL_S, Lab, LabError, Settings
 from bench.chaos.people import People
 from bench.people import Stuck
 from bench.simulators.smsc.behaviour import Behaviour
 from engine.faults import POINTS
+from engine.ledger import partitions
+from engine.ledger.pool import open_pool
 
 RANDOM_KILLS = 3
 
@@ -75,6 +78,66 @@ async def kill_during_rotation(lab: Lab) -> None:
     await lab.engine.back(2, 30)
 
 
+def _unfolded() -> Settings:
+    """No daily work until the fault asks for it, and then soon."""
+    return Settings(engine={"RETENTION_AT": "", "VERIFY_AT": "", "DAILY_LOOK_S": "2"})
+
+
+async def _die_in_the_fold(lab: Lab, point: str) -> None:
+    """The day's partition is closed over two settled campaigns; the life that folds it dies, the next one
+    folds it once."""
+    half = max(1, lab.rows // 2)
+    for rows in (half, lab.rows - half):
+        await lab.send(rows)
+    await lab.finish()
+    await _sql(lab, "SELECT bool_and(settled_at IS NOT NULL) FROM campaigns", "the campaigns are settled")
+    engine = lab.engine
+    deaths = len(engine.deaths)
+    engine.keep(False)
+    engine.process_kill()
+    await engine.dead()
+    pool = await open_pool(lab.database.dsn(LEDGER), min_size=1)
+    try:
+        async with pool.acquire() as connection, connection.transaction():
+            await partitions.allot(connection, [1], rotate_rows=1)
+        await partitions.index_closed(pool)
+    finally:
+        await pool.close()
+    engine.environment["HELIOGRAPH_ENGINE_RETENTION_AT"] = "00:00"
+    lab.arm(point)
+    engine.keep(True)
+    await engine.back(deaths + 2, 30)
+    lab.crashes += 2
+    await _sql(lab, "SELECT count(*) > 0 FROM retention_runs", "the round after the kill")
+    rounds, folded, done = await scalar(
+        lab.database.dsn(LEDGER),
+        """SELECT ARRAY[(SELECT count(*) FROM retention_runs WHERE body->'folded' <> '[]'),
+                        (SELECT count(*) FROM submission_partitions WHERE folded_at IS NOT NULL),
+                        (SELECT count(*) FROM messages_done)]""",
+    )
+    if (rounds, folded, done) != (1, 1, lab.rows):
+        raise LabError(f"{done} messages of {lab.rows} in {folded} folded partitions after {rounds} folds")
+
+
+async def _sql(lab: Lab, query: str, what: str, timeout_s: float = 30.0) -> None:
+    """Until this query says true."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not await scalar(lab.database.dsn(LEDGER), query):
+        if asyncio.get_running_loop().time() > deadline:
+            raise LabError(f"waited {timeout_s:.0f} s in vain: {what}")
+        await asyncio.sleep(POLL_S)
+
+
+@fault("crash", "kill -9 while a partition is being folded", settings=_unfolded, doubts=False)
+async def kill_during_fold(lab: Lab) -> None:
+    await _die_in_the_fold(lab, "during_fold")
+
+
+@fault("crash", "kill -9 when a partition is filled and not folded yet", settings=_unfolded, doubts=False)
+async def kill_before_folded(lab: Lab) -> None:
+    await _die_in_the_fold(lab, "before_folded")
+
+
 @fault("crash", "kill -9 between two migrations", doubts=False)
 async def kill_during_migration(lab: Lab) -> None:
     lab.engine.keep(False)
@@ -127,6 +190,25 @@ async def kill_control_plane(lab: Lab) -> None:
         # either the approval was stored, and is carried out, or it was not, and the moderator decides again
         with contextlib.suppress(Stuck):
             await asyncio.to_thread(people.approve, campaign)
+    finally:
+        await asyncio.to_thread(people.close)
+    await lab.adopt(UUID(campaign), numbers)
+
+
+@fault("crash", "kill -9 of the control plane at random moments while an author makes a campaign")
+async def kill_control_plane_at_random(lab: Lab) -> None:
+    control_plane = await lab.start_control_plane()
+    people = await asyncio.to_thread(People, control_plane.ready)
+    numbers = lab.new_numbers(lab.rows)
+    try:
+        for turn in range(RANDOM_KILLS):
+            making = asyncio.create_task(asyncio.to_thread(people.submit, numbers))
+            await asyncio.sleep(lab.random.uniform(0.0, 0.5))
+            control_plane.process_kill()
+            await asyncio.gather(making, return_exceptions=True)
+            await control_plane.back(turn + 1)
+        campaign = await asyncio.to_thread(people.submit, numbers)
+        await asyncio.to_thread(people.approve, campaign)
     finally:
         await asyncio.to_thread(people.close)
     await lab.adopt(UUID(campaign), numbers)

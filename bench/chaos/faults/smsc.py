@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.chaos.fault import fault
-from bench.chaos.lab import Lab, Settings
+from bench.chaos.lab import Lab, LabError, Settings
+from bench.simulators.proxy.rules import parse
 from bench.simulators.smsc.behaviour import Behaviour
 from bench.simulators.smsc.server import Door
 from engine.core_api import schema
@@ -188,16 +189,31 @@ async def smsc_account_tps(lab: Lab) -> None:
 
 @fault(
     "smsc",
-    "a bind is dropped for a deliver_sm unanswered for a second, while the database is away",
-    settings=_with(unanswered_ms=1000),
+    "would drop the bind for a deliver_sm unanswered for two seconds; the database is silent, the journal "
+    "answers in time",
+    settings=_with(tps=400, unanswered_ms=2000),
 )
 async def smsc_drops_unanswered(lab: Lab) -> None:
     await lab.send()
     await lab.under_way(0.3)
-    lab.wire.cut = True
-    lab.wire.drop()
-    await asyncio.sleep(4.0)
-    lab.wire.cut = False
+    lab.wire.silence(True)
+    await asyncio.sleep(5.0)
+    lab.wire.silence(False)
+    if dropped := lab.smsc.counts["binds_dropped"]:
+        raise LabError(f"{dropped} binds were dropped for receipts that nobody acknowledged in time")
+
+
+@fault(
+    "smsc",
+    "a bind is dropped for a deliver_sm whose answer was lost on the way",
+    settings=_with(tps=400, unanswered_ms=1000),
+)
+async def smsc_drops_bind(lab: Lab) -> None:
+    lab.proxy.add(parse("drop:deliver_sm_resp@count=50,every=100,times=3"))
+    await lab.send()
+    await lab.finish(60.0)
+    if not lab.smsc.counts["binds_dropped"]:
+        raise LabError("no bind was dropped")
 
 
 @fault("smsc", "no sc_interface_version in bind responses", settings=_with({"version": None}), doubts=False)

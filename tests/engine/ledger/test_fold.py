@@ -161,7 +161,8 @@ async def test_numbers_of_messages_without_a_result_come_from_the_chunk(driver):
 
 
 @pytest.mark.system
-async def test_a_kill_in_the_middle_leaves_no_half_fold(driver, ledger_dsn):
+@pytest.mark.parametrize(("point", "left"), [("during_fold", 0), ("before_folded", 100)])
+async def test_a_kill_in_the_middle_leaves_no_half_fold(driver, ledger_dsn, point, left):
     await settled(driver)
     before = await recipients(driver)
     program = (
@@ -170,14 +171,15 @@ async def test_a_kill_in_the_middle_leaves_no_half_fold(driver, ledger_dsn):
         "asyncio.run(run())"
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, ledger_dsn, env={**os.environ, "HELIOGRAPH_CRASH_AT": "during_fold"}
+        sys.executable, "-c", program, ledger_dsn, env={**os.environ, "HELIOGRAPH_CRASH_AT": point}
     )
     assert await process.wait() == -signal.SIGKILL
-    assert await driver.pool.fetchval("SELECT count(*) FROM messages_done") == 0
-    assert await folded(driver.pool) == 0
+    assert await driver.pool.fetchval("SELECT count(*) FROM messages_done") == left
+    assert await folded(driver.pool) == 0, "nothing reads what was left"
     assert await recipients(driver) == before
     async with asyncio.timeout(20):  # the killed session's lock goes when the server sees it
         while not await fold.fold_due(driver.pool):  # noqa: ASYNC110
             await asyncio.sleep(0)
+    assert await driver.pool.fetchval("SELECT count(*) FROM messages_done") == 100
     assert await recipients(driver) == before
     await books(driver.pool)

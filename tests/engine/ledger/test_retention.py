@@ -199,6 +199,32 @@ async def test_a_round_is_recorded_once_a_day(driver):
     assert await driver.pool.fetchval("SELECT body->>'slices' FROM retention_runs") == "0"
 
 
+async def test_a_round_while_another_process_folds_does_not_count_as_todays(driver):
+    await settled(driver)
+    due = retention.load("retention")["due"]
+    async with driver.pool.acquire() as folding:
+        assert await folding.fetchval(fold.load("fold")["lock"])
+        assert await retention.run(driver.pool, **KEEP_FOREVER) is None
+        assert await driver.pool.fetchval(due, time(0, 0)), "it is tried again"
+    done = await retention.run(driver.pool, **KEEP_FOREVER)
+    assert len(done.folded) == 1
+
+
+async def test_a_round_that_is_due_is_begun_at_the_next_look(driver):
+    await settled(driver)
+    keeping = asyncio.create_task(retention.keep(driver.pool, "00:00", **KEEP_FOREVER, look_s=0.0))
+    try:
+        async with asyncio.timeout(20):
+            while not await driver.pool.fetchval("SELECT count(*) FROM retention_runs"):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    finally:
+        keeping.cancel()
+    assert (
+        await driver.pool.fetchval("SELECT count(*) FROM submission_partitions WHERE folded_at IS NOT NULL")
+        == 1
+    )
+
+
 async def test_nothing_is_dropped_while_the_books_are_verified(driver):
     await settled(driver)
     async with driver.pool.acquire() as verifying:
