@@ -1,7 +1,7 @@
 """Who may do what: one table of roles and actions, and the one way into a workspace.
 
-A role counts in its workspace. What belongs to the whole installation (channels, their traffic, stopping
-everything) is asked of the role in the Master workspace; Super Admins are admins everywhere.
+A role counts in its workspace. What belongs to the whole installation (channels, routes, their traffic,
+money, stopping everything) is asked of the role in the Master workspace; Super Admins are admins everywhere.
 """
 
 from collections.abc import Mapping
@@ -36,13 +36,17 @@ class Action(StrEnum):
     STOP_EVERYTHING = "stop channels or everything"
     MANAGE_CHANNELS = "manage channels"
     VIEW_TRAFFIC = "view orphan receipts, inbound messages and traces"
+    VIEW_WALLET = "view the wallet of the workspace"
+    MANAGE_MONEY = "credit wallets and publish prices"
 
 
 # Of the installation, not of one workspace.
-INSTALLATION = frozenset({Action.STOP_EVERYTHING, Action.MANAGE_CHANNELS, Action.VIEW_TRAFFIC})
+INSTALLATION = frozenset(
+    {Action.STOP_EVERYTHING, Action.MANAGE_CHANNELS, Action.VIEW_TRAFFIC, Action.MANAGE_MONEY}
+)
 MASTER_ID = UUID("6d617374-6572-8000-8000-000000000000")  # of the Master workspace, in every installation
 
-_VIEW = frozenset({Action.VIEW_CAMPAIGNS, Action.VIEW_SENDERS, Action.VIEW_CHANNELS})
+_VIEW = frozenset({Action.VIEW_CAMPAIGNS, Action.VIEW_SENDERS, Action.VIEW_CHANNELS, Action.VIEW_WALLET})
 _AUTHOR = _VIEW | {
     Action.EDIT_CAMPAIGNS,
     Action.CONTROL_CAMPAIGNS,

@@ -35,6 +35,8 @@ from control_plane.identity.sessions import Sessions
 from control_plane.measured import Measured
 from control_plane.metrics import Metrics
 from control_plane.moderation.moderation import Moderation
+from control_plane.money.money import Money
+from control_plane.routing.routing import Routing
 from control_plane.senders.model import SENDERS
 from control_plane.senders.senders import Senders
 from control_plane.services import Services
@@ -91,6 +93,8 @@ def build(
         moderation=Moderation(workspaces, campaigns, orders, clock, metrics),
         channels=Channels(core, audit, clock),
         error_maps=ErrorMaps(core, audit, clock),
+        routing=Routing(core, audit, clock),
+        money=Money(core, audit, clock),
         stops=Stops(core, audit, spool, clock),
         doubts=Doubts(core, audit, workspaces, clock),
         traffic=Traffic(core, audit, clock),

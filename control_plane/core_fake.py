@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 
-from control_plane.core_fake_channels import FakeChannels
+from control_plane.core_fake_money import FakeMoney
 from control_plane.core_fake_operations import STARTED, refuse
 from engine.core_api import schema
 from engine.core_api.client import CoreUnavailable
@@ -24,8 +24,11 @@ TRANSITIONS: dict[schema.Command, tuple[tuple[schema.CampaignState, ...], schema
 }
 
 
-class FakeCore(FakeChannels):
-    """See Core. `away`: nothing is reached. `lose_answers`: commands are done, their answers never arrive."""
+class FakeCore(FakeMoney):
+    """See Core. `away`: nothing is reached. `lose_answers`: commands are done, their answers never arrive.
+
+    `planned` are the channels of campaigns by routes: a test says them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +38,7 @@ class FakeCore(FakeChannels):
         self._tails: dict[UUID, bytes] = {}
         self._campaigns: dict[UUID, schema.Campaign] = {}
         self._answers: dict[UUID, schema.Campaign] = {}
+        self.planned: dict[UUID, list[schema.CampaignChannel]] = {}
 
     async def close(self) -> None:
         self.away = True
@@ -111,6 +115,8 @@ class FakeCore(FakeChannels):
 
     async def count_text(self, spec: schema.TextSpec) -> schema.TextCount:
         self._reach()
+        if spec.channel and not self._knows_channel(spec.channel):
+            refuse("not-found", 404, f"no channel {spec.channel!r}")
         upload = await self.upload(spec.upload_id) if spec.upload_id else None
         numbers = sorted(self._numbers[spec.upload_id]) if spec.upload_id else []
         names = [part.partition("}}")[0].strip() for part in spec.text.split("{{")[1:]]
@@ -142,7 +148,16 @@ class FakeCore(FakeChannels):
             upload = await self.upload(spec.upload_id)
             if upload.state != "complete":
                 refuse("upload-not-ready", 409, f"the upload is {upload.state}")
-            sealed = [spec.campaign_id, spec.text, spec.sender_revision_id, spec.upload_id, spec.channel]
+            if spec.channel and not self._knows_channel(spec.channel):
+                refuse("not-found", 404, f"no enabled channel {spec.channel!r}")
+            sealed = [
+                spec.campaign_id,
+                spec.text,
+                spec.sender_revision_id,
+                spec.upload_id,
+                spec.channel,
+                spec.category,
+            ]
             self._campaigns[spec.campaign_id] = schema.Campaign(
                 campaign_id=spec.campaign_id,
                 workspace_id=spec.workspace_id,
@@ -153,6 +168,8 @@ class FakeCore(FakeChannels):
                 upload_id=spec.upload_id,
                 options=spec.options,
                 in_doubt=spec.in_doubt,
+                lane=spec.lane,
+                category=spec.category,
                 manifest_hash=hashlib.sha256(msgspec.json.encode(sealed)).hexdigest(),
                 state="Pending",
                 reason="",
@@ -194,6 +211,14 @@ class FakeCore(FakeChannels):
     async def series(self, campaign_id: UUID) -> schema.Series:
         self._reach()
         return schema.Series(points=[])
+
+    async def campaign_channels(self, campaign_id: UUID) -> schema.CampaignChannels:
+        campaign = await self.campaign(campaign_id)
+        planned = self.planned.get(campaign_id, [])
+        if campaign.channel:
+            rows = campaign.counts.accepted
+            planned = [schema.CampaignChannel(channel=campaign.channel, rows=rows)]
+        return schema.CampaignChannels(channels=planned)
 
     async def message_errors(self, campaign_id: UUID) -> schema.MessageErrors:
         self._reach()

@@ -18,6 +18,7 @@ CLASSES: dict[schema.ErrorClass, str] = {
     "throttle": "The bind pauses for a second and slows down; the message is sent again.",
     "queue_full": "That message is sent again in 5 to 15 minutes.",
     "temporary": "The message is tried up to 3 times.",
+    "channel": "The message goes over the next channel of its route, else it fails.",
     "permanent": "The message fails at once.",
 }
 

@@ -18,6 +18,8 @@ from control_plane.identity.identity import Identity
 from control_plane.identity.remembered import Remembered
 from control_plane.metrics import Metrics
 from control_plane.moderation.moderation import Moderation
+from control_plane.money.money import Money
+from control_plane.routing.routing import Routing
 from control_plane.senders.senders import Senders
 from control_plane.settings import ControlPlaneSettings
 from control_plane.stops.stops import Stops
@@ -42,6 +44,8 @@ class Services:
     moderation: Moderation
     channels: Channels
     error_maps: ErrorMaps
+    routing: Routing
+    money: Money
     stops: Stops
     doubts: Doubts
     traffic: Traffic

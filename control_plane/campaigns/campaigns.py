@@ -17,7 +17,7 @@ from control_plane.campaigns.model import (
     Order,
     Told,
 )
-from control_plane.campaigns.options import read_options
+from control_plane.campaigns.options import read_channel, read_options
 from control_plane.campaigns.orders import order, with_order
 from control_plane.campaigns.reader import CampaignReader, Id
 from control_plane.campaigns.review import content_problems
@@ -44,7 +44,8 @@ class Campaigns(CampaignReader):
         channel: str = "",
         options: Mapping[str, str] | None = None,
     ) -> Campaign:
-        """A draft. `sender` is a revision's id or a sender's name, `options` as the form has them.
+        """A draft. `sender` is a revision's id or a sender's name, `channel` a name, "" (the engine's first)
+        or BY_ROUTES, `options` as the form has them.
 
         Invalid names the wrong fields.
         """
@@ -60,7 +61,7 @@ class Campaigns(CampaignReader):
             sender_revision_id=revision.id if revision else None,
             sender=revision.sender if revision else "",
             text=_newlines(text),
-            channel=channel,
+            **read_channel(channel),
             **chosen,
             author_id=member.actor.user_id,
             author=member.actor.name,
@@ -93,7 +94,7 @@ class Campaigns(CampaignReader):
         if text is not None:
             wanted["text"] = _newlines(text)
         if channel is not None:
-            wanted["channel"] = channel
+            wanted |= read_channel(channel)
         if sender is not None:
             wanted["sender_revision_id"] = revision.id if revision else None
             wanted["sender"] = revision.sender if revision else ""
@@ -125,7 +126,7 @@ class Campaigns(CampaignReader):
         review = await self._reviews.review(seen, sender)
         if not review.ready:
             raise Invalid(review.problems)
-        channel = seen.channel or review.channels[0]
+        channel = "" if seen.by_routes else seen.channel or review.channels[0]
         assert sender is not None
         assert seen.upload_id is not None
         spec = schema.CampaignSpec(
@@ -140,6 +141,8 @@ class Campaigns(CampaignReader):
             upload_id=seen.upload_id,
             options=seen.options,
             in_doubt=seen.in_doubt,
+            lane=seen.lane,
+            category=seen.category,
         )
         now = self._clock()
         seal = Order(

@@ -72,7 +72,10 @@ class Campaign(Owned, frozen=True, kw_only=True):
     sender_revision_id: UUID | None = None
     sender: str = ""
     text: str = ""
-    channel: str = ""  # empty: the engine's first
+    channel: str = ""  # empty: the engine's first, or by routes
+    by_routes: bool = False
+    category: str = ""
+    lane: schema.Lane = "bulk"
     options: schema.MessageOptions = schema.NO_OPTIONS
     in_doubt: schema.DoubtPolicy = "hold"
     upload_id: UUID | None = None

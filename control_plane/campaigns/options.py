@@ -6,9 +6,21 @@ from typing import Any, get_args
 
 import msgspec
 
+from control_plane.routing.route_form import read_category
 from engine.core_api import schema
 
-FIELDS = ("in_doubt", "charset_rule", "flash", "validity_h", "dlt_pe_id", "dlt_template_id")
+FIELDS = (
+    "category",
+    "lane",
+    "in_doubt",
+    "charset_rule",
+    "flash",
+    "validity_h",
+    "dlt_pe_id",
+    "dlt_template_id",
+)
+BY_ROUTES = "/routes"  # in place of a channel's name, which never has a slash
+OF_THE_CAMPAIGN = ("in_doubt", "lane", "category")  # the others are of its messages
 DLT_ID = re.compile(r"[0-9]{0,30}")
 VALIDITY_H = range(1, 63 * 7 * 24 + 1)  # GSM 03.40 §9.2.3.12.1: at most 63 weeks
 
@@ -16,16 +28,26 @@ VALIDITY_H = range(1, 63 * 7 * 24 + 1)  # GSM 03.40 §9.2.3.12.1: at most 63 wee
 def read_options(
     form: Mapping[str, str], present: schema.MessageOptions, problems: dict[str, str]
 ) -> dict[str, Any]:
-    """The campaign's fields that the form names (`options`, `in_doubt`); faults go into `problems` by field.
+    """The campaign's fields that the form names: `options`, `in_doubt`, `lane`, `category`. Faults go into
+    `problems` by field.
 
     `present`: the options before, of which the form may name some.
     """
     changed: dict[str, Any] = {}
-    for name, kind in (("in_doubt", schema.DoubtPolicy), ("charset_rule", schema.CharsetRule)):
+    for name, kind in (
+        ("in_doubt", schema.DoubtPolicy),
+        ("charset_rule", schema.CharsetRule),
+        ("lane", schema.Lane),
+    ):
         if name in form:
             changed[name] = form[name]
             if form[name] not in get_args(kind):
                 problems[name] = "Choose one of those offered."
+    if "category" in form:
+        try:
+            changed["category"] = read_category(form["category"])
+        except ValueError as error:
+            problems["category"] = str(error)
     if "flash" in form:
         changed["flash"] = form["flash"].casefold() in ("1", "true", "on", "yes")
     for name in ("dlt_pe_id", "dlt_template_id"):
@@ -37,8 +59,14 @@ def read_options(
         changed["validity_s"] = _seconds(form["validity_h"].strip(), problems)
     if problems:
         return {}
-    policy = {"in_doubt": changed.pop("in_doubt")} if "in_doubt" in changed else {}
-    return {"options": msgspec.structs.replace(present, **changed), **policy}
+    own = {name: changed.pop(name) for name in OF_THE_CAMPAIGN if name in changed}
+    return {"options": msgspec.structs.replace(present, **changed), **own}
+
+
+def read_channel(channel: str) -> dict[str, Any]:
+    """The campaign's fields for what a form chose: a channel's name, "" for the first, or BY_ROUTES."""
+    by_routes = channel == BY_ROUTES
+    return {"channel": "" if by_routes else channel, "by_routes": by_routes}
 
 
 def _seconds(hours: str, problems: dict[str, str]) -> int | None:

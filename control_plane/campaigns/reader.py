@@ -34,6 +34,7 @@ ENGINE_IDS_LIMIT = 200  # of one question to the engine
 
 Id = UUID | str
 Lives = list[Live]
+Over = list[schema.CampaignChannel]
 
 
 class CampaignReader:
@@ -115,6 +116,19 @@ class CampaignReader:
             return schema.Series(points=[])
         with engine():
             return await self._core.series(engine_id)
+
+    async def channels(self, member: Member, campaign_id: Id) -> Over:
+        """Over which channels it goes, the most messages first; channel "" are rows without a route. Empty
+        while that is not known."""
+        engine_id = await self._engine_id(member, campaign_id)
+        if engine_id is None:
+            return []
+        try:
+            with engine():
+                found = (await self._core.campaign_channels(engine_id)).channels
+        except NotFound:
+            return []
+        return sorted(found, key=lambda one: (not one.channel, -one.rows, one.channel))
 
     async def message_errors(self, member: Member, campaign_id: Id) -> schema.MessageErrors:
         engine_id = await self._engine_id(member, campaign_id)

@@ -38,9 +38,11 @@ class Reviews:
         upload = await self.upload(campaign)
         channels = await self._channels()
         problems = found_problems(campaign, sender, upload, channels)
+        if campaign.by_routes and not await self._any_route(campaign):
+            problems["channel"] = "No route is set up for this workspace: choose a channel."
         count = None
         if upload is not None and upload.state == "complete" and campaign.text:
-            channel = campaign.channel or next(iter(channels), "")
+            channel = "" if campaign.by_routes else campaign.channel or next(iter(channels), "")
             count = await self.count(
                 campaign.text,
                 campaign.sender,
@@ -84,6 +86,12 @@ class Reviews:
         while len(self._counts) > COUNTS_KEPT:
             self._counts.popitem(last=False)
         return count
+
+    async def _any_route(self, campaign: Campaign) -> bool:
+        with engine("route"):
+            routes = await self._core.routes()
+        ours = (None, campaign.workspace_id)
+        return any(one.enabled and one.workspace_id in ours for one in routes)
 
     async def _channels(self) -> list[str]:
         with engine("channel"):

@@ -209,7 +209,7 @@ def history_view(events: Iterable[Event]) -> list[dict[str, Any]]:
 def _what(action: str) -> str:
     """account.test_bind: Test bind; trace.start: Trace start."""
     kind, _dot, verb = action.partition(".")
-    words = verb if kind in ("account", "channel") else f"{kind} {verb}"
+    words = verb if kind in ("account", "channel", "route") else f"{kind} {verb}"
     return words.replace("_", " ").capitalize()
 
 

@@ -140,6 +140,11 @@ class ErrorMapPages:
 def classes() -> list[dict[str, str]]:
     """What can be done about a code."""
     return [
+        {
+            "value": "channel",
+            "word": _("This channel"),
+            "note": _("it goes over the next channel of its route, else it fails"),
+        },
         {"value": "permanent", "word": _("Permanent"), "note": _("the message fails at once")},
         {"value": "temporary", "word": _("Temporary"), "note": _("tried again, up to 3 times")},
         {"value": "queue_full", "word": _("Queue full"), "note": _("that message again in 5 to 15 minutes")},

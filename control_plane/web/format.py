@@ -1,6 +1,7 @@
 """Numbers and times as people read them: the templates' filters. `ui/static/js/format.js` says the same."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from control_plane.web.translation import _, ngettext
@@ -18,6 +19,14 @@ def rate(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:,.1f}" if 0 < value < 100 else f"{value:,.0f}"
+
+
+def money(amount: int | None) -> str:
+    """Of 1/10,000 of a unit: 1,234.50; four decimals only where two do not say it."""
+    if amount is None:
+        return "–"
+    units = Decimal(amount) / 10_000
+    return f"{units:,.2f}" if amount % 100 == 0 else f"{units:,.4f}"
 
 
 def percent(share: float) -> str:

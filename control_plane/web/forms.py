@@ -1,6 +1,8 @@
 """What people and programs send: a small form, or the same as JSON."""
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
+from uuid import UUID, uuid4
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -47,3 +49,15 @@ def local_path(text: str, default: str = "/") -> str:
     """An address on this console to go back to; anything else is not followed."""
     wanted = text.startswith("/") and not text.startswith(("//", "/\\"))
     return text if wanted and "\n" not in text and "\r" not in text else default
+
+
+def decision_of(form: Mapping[str, str]) -> UUID:
+    """The decision id a form carries, so that sending it twice happens once; a new one for a program without.
+
+    HTTPException 400 for what is none.
+    """
+    text = form.get("decision", "")
+    try:
+        return UUID(text) if text else uuid4()
+    except ValueError:
+        raise HTTPException(400, "The decision id is no UUID.") from None

@@ -12,6 +12,7 @@ from control_plane.access import Action
 from control_plane.campaigns.model import Campaign, Control, Live
 from control_plane.services import Services
 from control_plane.web.answers import go, is_fragment, json_answer, wants_json
+from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.feed import Feeds
 from control_plane.web.options import policies
 from control_plane.web.render import Pages
@@ -25,9 +26,12 @@ CONTROLS: tuple[Control, ...] = ("pause", "resume", "cancel")
 
 
 class LivePages:
-    def __init__(self, services: Services, pages: Pages, feeds: Feeds, tabs: Tabs) -> None:
+    def __init__(
+        self, services: Services, pages: Pages, feeds: Feeds, tabs: Tabs, over: CampaignChannels
+    ) -> None:
         self.services = services
         self.pages = pages
+        self.over = over
         self.feeds = feeds
         self.tabs = tabs
 
@@ -37,6 +41,7 @@ class LivePages:
             Route("/campaigns/{id}/status", self.status, methods=["GET"]),
             Route("/campaigns/{id}/events", self.events, methods=["GET"]),
             Route("/campaigns/{id}/series", self.series, methods=["GET"]),
+            Route("/campaigns/{id}/channels", self.channels, methods=["GET"]),
             Route("/campaigns/{id}/actions", self.actions, methods=["GET"]),
             *(
                 Route(f"/campaigns/{{id}}/{control}", self._control(control), methods=["POST"])
@@ -64,6 +69,7 @@ class LivePages:
             visit,
             "campaigns/live.html",
             tiles=_tiles(view),
+            **await self.over.context(visit, campaign, final=view.final),
             policy_note=next(one["note"] for one in policies() if one["value"] == campaign.in_doubt),
             **context,
             **await self.tabs.context(request, visit, live),
@@ -100,6 +106,7 @@ class LivePages:
             steps=steps(campaign, "decision" if campaign.state != "New" else "write"),
             samples=[{**sample, "to": ""}],
             activity=self.tabs.activity(live),
+            **await self.over.context(visit, campaign, final=True),
             **context,
         )
 
@@ -126,6 +133,19 @@ class LivePages:
         """Messages sent, delivered and failed in each 10 seconds."""
         visit = visit_of(request)
         return json_answer(await self.services.campaigns.series(visit.member, request.path_params["id"]))
+
+    async def channels(self, request: Request) -> Response:
+        """Over which channels it goes: planned and sent on each; numbers without a route."""
+        visit = visit_of(request)
+        live = await self.services.campaigns.live(visit.member, request.path_params["id"])
+        if wants_json(request):
+            return json_answer(
+                {"channels": await self.services.campaigns.channels(visit.member, live.campaign.id)}
+            )
+        context = await self.over.context(visit, live.campaign, final=live_view(live).final)
+        return self.pages.fragment(
+            request, visit, "campaigns/channels.html", campaign=campaign_facts(live.campaign), **context
+        )
 
     async def actions(self, request: Request) -> Response:
         """The buttons that fit the state, for the page whose state just changed."""

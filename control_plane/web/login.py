@@ -133,6 +133,7 @@ class Login:
         roles = [
             {
                 "workspace": workspace.name,
+                "workspace_id": workspace.id,
                 "role": _("Super Admin")
                 if visit.actor.super_admin
                 else str(visit.actor.memberships.get(workspace.id, "")).capitalize(),

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from control_plane.access import Action
 from control_plane.campaigns.engine_errors import engine
-from control_plane.campaigns.options import read_options
+from control_plane.campaigns.options import read_channel, read_options
 from control_plane.campaigns.review import TEXT_LIMIT
 from control_plane.errors import ControlPlaneError, NotFound
 from control_plane.services import Services
@@ -57,7 +57,9 @@ class Measures:
             if text.strip():
                 options = read_options(options_of(form), schema.NO_OPTIONS, {}).get("options")
                 spec = schema.TextSpec(
-                    text=text, channel=form.get("channel", ""), options=options or schema.NO_OPTIONS
+                    text=text,
+                    channel=read_channel(form.get("channel", ""))["channel"],
+                    options=options or schema.NO_OPTIONS,
                 )
                 context |= await self._count(visit, request.path_params.get("id"), spec)
         except ControlPlaneError as error:

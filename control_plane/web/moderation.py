@@ -11,6 +11,7 @@ from control_plane.campaigns.model import Campaign
 from control_plane.errors import Invalid
 from control_plane.services import Services
 from control_plane.web.answers import go, json_answer, wants_json
+from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.dry_run import DryRuns
 from control_plane.web.forms import read_form, whole
 from control_plane.web.render import Pages
@@ -22,10 +23,11 @@ PAGE = 50
 
 
 class ModerationPages:
-    def __init__(self, services: Services, pages: Pages, dry_runs: DryRuns) -> None:
+    def __init__(self, services: Services, pages: Pages, dry_runs: DryRuns, over: CampaignChannels) -> None:
         self.services = services
         self.pages = pages
         self.dry_runs = dry_runs
+        self.over = over
 
     @property
     def routes(self) -> list[Route]:
@@ -136,6 +138,7 @@ class ModerationPages:
             sentence=self.dry_runs.approve_sentence(campaign),
             errors={"note": "", "version": "", **errors},
             note=note,
+            **await self.over.context(visit, campaign),
         )
 
 
@@ -147,6 +150,10 @@ def _entry(campaign: Campaign) -> dict[str, Any]:
         "name": campaign.name,
         "sender": campaign.sender,
         "text": campaign.text,
+        "channel": campaign.channel,
+        "by_routes": campaign.by_routes,
+        "category": campaign.category,
+        "lane": campaign.lane,
         "recipients": campaign.recipients,
         "author": campaign.author,
         "submitted_at": campaign.submitted_at,

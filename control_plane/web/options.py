@@ -5,7 +5,7 @@ from typing import Any
 
 from control_plane.campaigns.engine_errors import engine
 from control_plane.campaigns.model import Campaign
-from control_plane.campaigns.options import FIELDS
+from control_plane.campaigns.options import BY_ROUTES, FIELDS
 from control_plane.errors import EngineUnavailable
 from control_plane.services import Services
 from control_plane.web.session import Visit
@@ -42,6 +42,15 @@ def charset_rules() -> list[Choice]:
     ]  # fmt: skip
 
 
+def lanes() -> list[Choice]:
+    """Which campaigns go first where a channel is full."""
+    return [
+        _choice("bulk", _("Bulk"), _("In turn with the other campaigns, by each workspace's weight.")),
+        _choice("express", _("Express"), _("Before all that is bulk, of every workspace. For codes and "
+                "alarms that are worthless a minute later; the moderator sees it.")),
+    ]  # fmt: skip
+
+
 def _choice(value: str, word: str, note: str) -> Choice:
     return {"value": value, "word": word, "note": note}
 
@@ -63,7 +72,9 @@ class OptionFields:
             "validity_h": str(hours),
             "dlt_pe_id": options.dlt_pe_id,
             "dlt_template_id": options.dlt_template_id,
-            "channel": campaign.channel if campaign is not None else "",
+            "category": campaign.category if campaign is not None else "",
+            "lane": campaign.lane if campaign is not None else "bulk",
+            "channel": await self._channel(visit, campaign),
             **{name: form[name] for name in (*FIELDS, "channel") if name in form},
         }
         india = visit.workspace is not None and visit.workspace.default_country == "IN"
@@ -72,32 +83,70 @@ class OptionFields:
             "options": chosen,
             "policies": policies(),
             "charset_rules": charset_rules(),
-            "channel_choices": await self._channels(chosen["channel"]),
+            "lanes": lanes(),
+            "by_routes": BY_ROUTES,
+            **await self._ways(visit, chosen["channel"]),
             "open_dlt": india or dlt,
             "open_options": india or any(name in errors for name in FIELDS) or _chosen(campaign),
         }
 
-    async def _channels(self, chosen: str) -> list[str]:
-        """Where there is a choice: more than one, or a chosen one that is gone."""
+    async def _channel(self, visit: Visit, campaign: Campaign | None) -> str:
+        """The present choice; of a new campaign by routes, where somebody has set up some."""
+        if campaign is not None:
+            return BY_ROUTES if campaign.by_routes else campaign.channel
+        return BY_ROUTES if await self._routes(visit) else ""
+
+    async def _ways(self, visit: Visit, chosen: str) -> dict[str, Any]:
+        """Channels where there is a choice (more than one, routes, or a chosen one that is gone), and words
+        that routes and prices know as categories."""
+        routes = await self._routes(visit)
+        categories = {one.category for one in routes if one.category}
         try:
             with engine("channel"):
                 names = [channel.name for channel in await self.services.core.channels()]
+            categories |= {*await self.services.money.categories()}
         except EngineUnavailable:
             names = []
-        if chosen and chosen not in names:
+        if chosen and chosen != BY_ROUTES and chosen not in names:
             names.append(chosen)
-        return names if len(names) > 1 or chosen else []
+        offer_routes = bool(routes) or chosen == BY_ROUTES
+        return {
+            "channel_choices": names if len(names) > 1 or chosen or offer_routes else [],
+            "offer_routes": offer_routes,
+            "categories": sorted(categories),
+        }
+
+    async def _routes(self, visit: Visit) -> list[schema.Route]:
+        try:
+            return await self.services.routing.offered(visit.member)
+        except EngineUnavailable:
+            return []
 
 
 def _chosen(campaign: Campaign | None) -> bool:
-    return campaign is not None and (campaign.options != schema.NO_OPTIONS or campaign.in_doubt != "hold")
+    return campaign is not None and (
+        campaign.options != schema.NO_OPTIONS
+        or campaign.in_doubt != "hold"
+        or campaign.lane != "bulk"
+        or bool(campaign.category)
+    )
+
+
+def channel_word(campaign: Campaign) -> str:
+    if campaign.by_routes:
+        return _("By routes")
+    return campaign.channel or _("the first one")
 
 
 def option_facts(campaign: Campaign) -> list[dict[str, str]]:
-    """Term and value of what a moderator and an operator should know; the policy always."""
-    words = {choice["value"]: choice["word"] for choice in (*policies(), *charset_rules())}
+    """Term and value of what a moderator and an operator should know; way, lane and policy always."""
+    words = {choice["value"]: choice["word"] for choice in (*policies(), *charset_rules(), *lanes())}
     options = campaign.options
+    express = _("Express: before all that is bulk")
     facts = [
+        (_("Channel"), channel_word(campaign)),
+        (_("Lane"), express if campaign.lane == "express" else words[campaign.lane]),
+        (_("Category"), campaign.category),
         (_("If in doubt"), words[campaign.in_doubt]),
         (_("Other characters"), words[options.charset_rule] if options.charset_rule != "ucs2" else ""),
         (_("Flash"), _("shown at once, not stored") if options.flash else ""),

@@ -57,6 +57,14 @@ DONE = {
     "imported": lambda: _("The table is imported."),
     "reset": lambda: _("The channel sends again."),
     "resolved": lambda: _("Decided. The figures follow in a moment."),
+    "route-created": lambda: _("Created. Campaigns that begin from now on go by it."),
+    "route-saved": lambda: _("Saved. Campaigns that begin from now on go by it."),
+    "route-enabled": lambda: _("Enabled. Campaigns that begin from now on go by it."),
+    "route-disabled": lambda: _("Disabled. Campaigns that have begun keep their plan."),
+    "route-deleted": lambda: _("Deleted. Campaigns that have begun keep their plan."),
+    "credited": lambda: _("Credited. Campaigns that waited for it go on by themselves."),
+    "debited": lambda: _("Debited."),
+    "published": lambda: _("Published. Campaigns that start from now on are charged by it."),
     "left": lambda: _("Left as they are."),
     "retried": lambda: _("Their messages are looked for once more."),
     "trace-ended": lambda: _("The trace has ended."),
@@ -88,6 +96,7 @@ class Pages:
             n=show.number,
             rate=show.rate,
             percent=show.percent,
+            money=show.money,
             size=show.size,
             duration=show.duration,
             ago=show.ago,
@@ -183,7 +192,7 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         if visit.actor.super_admin
         else place("/", "overview", _("Overview"))
     )
-    send, content, operate = [], [], []
+    send, content, operate, money = [], [], [], []
     if visit.may(Action.VIEW_CAMPAIGNS):
         send.append(place("/campaigns", "campaigns", _("Campaigns")))
     if queue is not None:
@@ -196,11 +205,19 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         channels = place("/channels", "channels", _("Channels"))
         channels["here"] = channels["here"] or path.startswith("/accounts/")
         operate.append(channels)
+    if visit.may(Action.MANAGE_CHANNELS):
+        operate.append(place("/routes", "routes", _("Routes")))
     if visit.may(Action.VIEW_TRAFFIC):
         operate.append(place("/inbound", "inbox", _("Inbound")))
         operate.append(place("/orphans", "back", _("Orphan receipts")))
         operate.append(place("/traces", "trace", _("Traces")))
+    if visit.may(Action.VIEW_WALLET):
+        money.append(place("/wallet", "wallet", _("Wallet")))
+    if visit.may(Action.MANAGE_MONEY):
+        money.append(place("/wallets", "wallets", _("All wallets")))
+        money.append(place("/prices", "prices", _("Prices")))
     groups = [("", [start]), (_("Send"), send), (_("Content"), content), (_("Operate"), operate)]
+    groups.append((_("Money"), money))
     return [{"title": title, "places": places} for title, places in groups if places]
 
 

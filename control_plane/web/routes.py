@@ -17,6 +17,7 @@ from control_plane.services import Services
 from control_plane.web.account_form import AccountForms
 from control_plane.web.assets import Assets
 from control_plane.web.banner import Banner
+from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.campaigns import CampaignPages
 from control_plane.web.channel_form import ChannelForms
 from control_plane.web.channels import ChannelPages
@@ -30,16 +31,19 @@ from control_plane.web.measure import Measures
 from control_plane.web.middleware import BodyLimit, RequestId, SameOrigin, SecurityHeaders
 from control_plane.web.moderation import ModerationPages
 from control_plane.web.overview import Overview
+from control_plane.web.prices import PricePages
 from control_plane.web.problems import Problem, Problems
 from control_plane.web.pulse import Pulse
 from control_plane.web.reference import Reference
 from control_plane.web.render import Pages
+from control_plane.web.routing import RoutePages
 from control_plane.web.session import Sessions, Visit
 from control_plane.web.stop import StopPages
 from control_plane.web.tabs import Tabs
 from control_plane.web.traces import TracePages
 from control_plane.web.traffic import TrafficPages
 from control_plane.web.uploads import Uploads
+from control_plane.web.wallets import WalletPages
 
 
 class Console:
@@ -56,7 +60,8 @@ class Console:
     def routes(self) -> list[BaseRoute]:
         services, pages = self.services, self.pages
         measures, dry_runs = Measures(services, pages), DryRuns(services)
-        live = LivePages(services, pages, self.feeds, Tabs(services))
+        over = CampaignChannels(services)
+        live = LivePages(services, pages, self.feeds, Tabs(services), over)
         campaigns = CampaignPages(services, pages, live, dry_runs)
         icon = RedirectResponse(self.assets.url("favicon.svg"), 301)
 
@@ -71,7 +76,7 @@ class Console:
             *campaigns.routes,
             *Uploads(services, pages).routes,
             *live.routes,
-            *ModerationPages(services, pages, dry_runs).routes,
+            *ModerationPages(services, pages, dry_runs, over).routes,
             *Reference(services, pages).routes,
             *AccountForms(
                 services, pages
@@ -79,6 +84,9 @@ class Console:
             *ChannelPages(services, pages).routes,
             *ChannelForms(services, pages).routes,
             *ErrorMapPages(services, pages).routes,
+            *RoutePages(services, pages).routes,
+            *WalletPages(services, pages).routes,
+            *PricePages(services, pages).routes,
             *DoubtPages(services, pages).routes,
             *TrafficPages(services, pages).routes,
             *TracePages(services, pages).routes,

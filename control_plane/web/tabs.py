@@ -74,6 +74,7 @@ class Tabs:
         ]
         rows = [
             {
+                "message_id": one.message_id,
                 "ctn_hash": one.ctn_hash,
                 "last_digits": one.last_digits,
                 "view": message_look(one.state),

@@ -7,10 +7,12 @@ from typing import Any
 import msgspec
 
 from control_plane.campaigns.model import Campaign, Live
+from control_plane.web import format as show
 from control_plane.web.options import option_facts
 from control_plane.web.translation import _
 from engine.core_api import schema
 
+UNPAID = ("no balance", "no price list")  # the engine's reasons for a pause that the wallet's page explains
 BAR = 1000.0  # units of a proportion's width
 
 
@@ -149,6 +151,8 @@ class LiveView:
     state: str
     view: Look
     reason: str
+    unpaid: bool
+    charged: str  # in units of the wallet; empty where nothing was
     reachable: bool
     settled: bool
     final: bool
@@ -188,6 +192,8 @@ def live_view(live: Live) -> LiveView:
         state=live.state,
         view=live_look(live),
         reason=live.reason,
+        charged=show.money(counts.charged) if counts.charged else "",
+        unpaid=live.state == "Paused" and live.reason in UNPAID,
         reachable=live.reachable,
         settled=settled,
         final=live.reachable and ((settled and live.state != "Sending") or ended),
@@ -243,6 +249,8 @@ def campaign_facts(campaign: Campaign) -> dict[str, Any]:
         "sender": campaign.sender,
         "text": campaign.text,
         "channel": campaign.channel,
+        "by_routes": campaign.by_routes,
+        "express": campaign.lane == "express",
         "options": option_facts(campaign),
         "file_name": campaign.file_name,
         "author": campaign.author,

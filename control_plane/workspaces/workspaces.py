@@ -3,7 +3,7 @@
 import secrets
 from uuid import UUID, uuid4
 
-from control_plane.access import MASTER_ID, Actor, Member
+from control_plane.access import MASTER_ID, Action, Actor, Member
 from control_plane.audit.outbox import event, with_event
 from control_plane.clock import Clock
 from control_plane.documents.records import Sort
@@ -64,6 +64,18 @@ class Workspaces:
             except NotFound:
                 continue
         return sorted(found, key=lambda workspace: workspace.name.casefold())
+
+    async def every(self, actor: Actor, action: Action) -> list[Workspace]:
+        """All of the installation, by name, for who may `action` on it: to be named, not to be entered."""
+        actor.require(action)
+        found: list[Workspace] = []
+        after = None
+        while True:
+            page = await self._store.find(WORKSPACES, {}, sort=Sort("name"), limit=PAGE_LIMIT, after=after)
+            found += page.records
+            after = page.next
+            if after is None:
+                return found
 
     async def get(self, member: Member) -> Workspace:
         return await self._store.get(WORKSPACES, member.workspace_id)

@@ -31,6 +31,7 @@ REJECT_CHANGED = (
     5  # a part that goes again does not exist any more: the settings split the text otherwise now
 )
 REJECT_NO_RATE = 6  # the campaign's price list has no rate for the number
+REJECT_NO_ROUTE = 7  # the campaign goes by routes, and none fits the number
 
 # What a deliver_sm or data_sm is.
 KIND_RECEIPT = 0

@@ -201,6 +201,9 @@ class CoreClient:
     async def series(self, campaign_id: UUID) -> schema.Series:
         return await self._get(f"/campaigns/{campaign_id}/series", schema.Series)
 
+    async def campaign_channels(self, campaign_id: UUID) -> schema.CampaignChannels:
+        return await self._get(f"/campaigns/{campaign_id}/channels", schema.CampaignChannels)
+
     async def message_errors(self, campaign_id: UUID) -> schema.MessageErrors:
         return await self._get(f"/campaigns/{campaign_id}/message-errors", schema.MessageErrors)
 

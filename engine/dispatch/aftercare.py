@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Collection, Mapping
-from uuid import UUID
 
 import structlog
 
@@ -14,6 +13,7 @@ from engine.bus.postgres import ring
 from engine.dispatch.book import ClaimBook
 from engine.dispatch.campaign import Again, CampaignRun, OpenSlice
 from engine.dispatch.claims import Claim
+from engine.dispatch.planner import LegKey
 from engine.dispatch.pricing import Price
 from engine.dispatch.worker import Worker
 from engine.ledger import breaker, error_map, retries, wallets
@@ -74,17 +74,24 @@ class Aftercare:
         self._classes_at = now + _CLASSES_EVERY_S
 
     async def due(
-        self, runs: Mapping[UUID, CampaignRun], known: Collection[int], now: float
+        self, runs: Mapping[LegKey, CampaignRun], known: Collection[int], now: float
     ) -> list[OpenSlice]:
-        """Retry slices of these campaigns that may be claimed now, but those in `known`."""
+        """Retry slices of these legs that may be claimed now, but those in `known`."""
         if now < self._due_at or not runs:
             return []
-        rows = await self._pool.fetch(load("retries")["due"], list(runs), list(known), _DUE_AT_ONCE)
+        rows = await self._pool.fetch(
+            load("retries")["due"],
+            [leg.campaign_id for leg in runs],
+            list(known),
+            _DUE_AT_ONCE,
+            [leg.leg_no for leg in runs],
+            [leg.channel_id for leg in runs],
+        )
         self._due_at = now + (0.0 if len(rows) == _DUE_AT_ONCE else _DUE_EVERY_S)
         return [
             OpenSlice(
                 row["slice_id"],
-                runs[row["campaign_id"]],
+                runs[LegKey(row["campaign_id"], row["leg_no"], row["channel_id"])],
                 row["chunk_no"],
                 row["row_start"],
                 row["row_count"],
@@ -98,6 +105,7 @@ class Aftercare:
                     row["attempt"],
                     row["tries"],
                     row["resend"],
+                    row["fallback_level"],
                 ),
             )
             for row in rows

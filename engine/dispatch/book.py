@@ -121,8 +121,8 @@ class ClaimBook:
         deferrals = []
         if DEFERRED in outcome:
             deferrals = [
-                self._deferral(retry.claim, retry, tries, delay_s)
-                for delay_s, tries, retry in defer(batch, outcome, self)
+                self._deferral(retry.claim, retry, tries, delay_s, over_next=over_next)
+                for delay_s, tries, retry, over_next in defer(batch, outcome, self)
             ]
         return self._book(bind_number, batch, outcome, deferrals, now)
 
@@ -206,6 +206,11 @@ class ClaimBook:
         again = found.slice.again if found else None
         return attempt - (again.attempt - again.tries) if again else attempt
 
+    def has_next(self, claim: int) -> bool:
+        """Not where an earlier attempt is in doubt: it may be with this claim's operator."""
+        found = self.claims.get(claim)
+        return found is not None and not found.info.resend and found.slice.run.next_channel > 0
+
     def crowded(self) -> bool:
         return self._full.crowded
 
@@ -233,14 +238,18 @@ class ClaimBook:
             self._forget(self.claims[handle], now)
         return booked
 
-    def _deferral(self, handle: int, retry: Retry, tries: int, delay_s: float) -> Deferral:
+    def _deferral(
+        self, handle: int, retry: Retry, tries: int, delay_s: float, *, over_next: bool = False
+    ) -> Deferral:
         claim = self.claims[handle]
-        batch = claim.outgoing
+        batch, again = claim.outgoing, claim.slice.again
         return Deferral(
             claim.info,
             retry.attempt,
             tries,
             delay_s,
+            claim.slice.run.next_channel if over_next else claim.info.channel_id,
+            (again.fallback_level if again else 0) + over_next,
             array("i", [batch.row[i] for i in retry.indices]),
             array("h", [batch.part[i] for i in retry.indices]),
         )
@@ -260,11 +269,16 @@ class ClaimBook:
             if claim is None or code == THROTTLED or batch.late[i]:
                 continue
             run, channel = claim.slice.run, self._breaker(claim.info.channel_id)
+            status, channel_id = batch.status[i], claim.info.channel_id
+            refused = code == DEFERRED and self.classify(claim.handle, status) is Class.CHANNEL
+            if refused:  # the campaign goes on over its next channel; this one may be at fault
+                run.breaker.passed(1)
+                self._trip(None, channel_id, channel.failed(status, run.campaign_id))
+                continue
             if code != FAILED:
                 run.breaker.passed(1)
                 channel.passed(1)
                 continue
-            status, channel_id = batch.status[i], claim.info.channel_id
             self._trip(run, channel_id, run.breaker.failed(status, run.campaign_id))
             self._trip(None, channel_id, channel.failed(status, run.campaign_id))
 

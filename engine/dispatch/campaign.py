@@ -7,23 +7,29 @@ import hashlib
 import json
 from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from engine.channels.interface import BadSettings, Channel, Encoder
 from engine.dispatch.breaker import Breaker
-from engine.dispatch.planner import BULK
+from engine.dispatch.planner import BULK, LegKey
 from engine.dispatch.pricing import Pricing, choose
 from engine.dispatch.rates import Rate
 from engine.ledger import campaigns
 from engine.ledger.claims import CampaignKey
+from engine.ledger.numbers import permutation
 from engine.ledger.pool import Pool
 from engine.ledger.sql import load
 from engine.recipients.chunk import columns_of, msisdn_of, read_chunk
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from engine._fast.text import Column
 
 
@@ -36,7 +42,8 @@ class Unsendable(Exception):
 
 @dataclass(slots=True, eq=False)
 class CampaignRun:
-    """One campaign while it is Sending. `running` turns False for good on pause, cancel and stop."""
+    """One leg of a campaign while it is Sending: its rows over one channel. `running` turns False for good
+    on pause, cancel and stop, and when the leg goes over another channel."""
 
     campaign_id: UUID
     key: CampaignKey
@@ -47,6 +54,12 @@ class CampaignRun:
     next_chunk: int
     next_row: int
     lane: int = BULK
+    leg_no: int = 0
+    chunk_starts: tuple[int, ...] | None = (
+        None  # where its rows begin in each chunk's permutation; None: at 0
+    )
+    releases: bool = True  # False: only what was released, or is to go again, goes over this channel
+    next_channel: int = 0  # of its leg, after this one: takes what this one refuses; 0: none
     weight: float = 1.0  # of its workspace
     handle: int = 0  # the writer's
     running: bool = True
@@ -59,8 +72,16 @@ class CampaignRun:
 
     @property
     def exhausted(self) -> bool:
-        """Every row is in a slice."""
-        return self.next_chunk >= len(self.chunk_rows)
+        """Every row is in a slice, or another channel's to release."""
+        return not self.releases or self.next_chunk >= len(self.chunk_rows)
+
+    @property
+    def leg(self) -> LegKey:
+        return LegKey(self.campaign_id, self.leg_no, self.key.channel_id)
+
+    def place(self, chunk_no: int, row: int) -> int:
+        """Where a row of the leg stands in the chunk's permutation."""
+        return row + (self.chunk_starts[chunk_no] if self.chunk_starts else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +95,13 @@ class Again:
     attempt: int  # of the first try
     tries: int  # used up before it
     resend: bool  # an earlier attempt is in doubt
+    fallback_level: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class OpenSlice:
     """A released slice. Rows `[claimed_to, row_count)` are to be claimed; `row_start` is its first row's
-    place in the chunk."""
+    place in the chunk's permutation."""
 
     slice_id: int
     run: CampaignRun
@@ -95,8 +117,8 @@ class OpenSlice:
         """The slice that outcomes of its rows carry."""
         return self.again.origin_slice_id if self.again else self.slice_id
 
-    def chunk_row(self, row: int) -> int:
-        """Where a row of it stands in the chunk."""
+    def place(self, row: int) -> int:
+        """Where a row of it stands in the chunk's permutation."""
         return self.row_start + (self.again.rows[row] if self.again else row)
 
     @property
@@ -106,14 +128,25 @@ class OpenSlice:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A decoded chunk's Arrow buffers."""
+    """A decoded chunk's Arrow buffers; `permutation`: its rows in the order of the campaign's legs."""
 
     msisdn: Any
     columns: Sequence[Column]
+    permutation: array[int] | None = None
 
-    def number(self, chunk_row: int) -> int:
+    def span(self, start: int, stop: int) -> array[int]:
+        """The chunk's rows ('i') at places `[start, stop)`."""
+        return array("i", range(start, stop)) if self.permutation is None else self.permutation[start:stop]
+
+    def rows(self, places: Iterable[int]) -> array[int]:
+        """The chunk's rows ('i') at these places."""
+        order = self.permutation
+        return array("i", places if order is None else [order[place] for place in places])
+
+    def number(self, place: int) -> int:
         """The msisdn of a row."""
-        return int(memoryview(self.msisdn).cast("B").cast("q")[chunk_row])
+        row = place if self.permutation is None else self.permutation[place]
+        return int(memoryview(self.msisdn).cast("B").cast("q")[row])
 
 
 class Chunks:
@@ -126,15 +159,16 @@ class Chunks:
         self._kept: OrderedDict[tuple[UUID, int], Chunk] = OrderedDict()
 
     async def get(self, run: CampaignRun, chunk_no: int) -> Chunk:
-        key = (run.upload_id, chunk_no)
+        routed = run.chunk_starts is not None
+        key = (run.campaign_id if routed else run.upload_id, chunk_no)
         chunk = self._kept.get(key)
         if chunk is None:
-            row = await self._pool.fetchrow(load("dispatch")["chunk"], run.upload_id, chunk_no)
-            if row is None:
-                raise Unsendable(f"recipient chunk {chunk_no} is gone")
-            chunk = await asyncio.to_thread(
-                _decode, row["data"], row["digest"], chunk_no, run.column_names, run.chunk_rows[chunk_no]
+            row = await self._pool.fetchrow(
+                load("dispatch")["chunk"], run.upload_id, chunk_no, run.campaign_id if routed else None
             )
+            if row is None or row["data"] is None:
+                raise Unsendable(f"recipient chunk {chunk_no} is gone")
+            chunk = await asyncio.to_thread(_decode, row, chunk_no, run.column_names)
             self._kept[key] = chunk
         self._kept.move_to_end(key)
         while len(self._kept) > self._capacity:
@@ -142,31 +176,46 @@ class Chunks:
         return chunk
 
 
-def _decode(data: bytes, digest: bytes, chunk_no: int, names: tuple[str, ...], rows: int) -> Chunk:
-    if hashlib.sha256(data).digest() != digest:
+def _decode(row: Record, chunk_no: int, names: tuple[str, ...]) -> Chunk:
+    if hashlib.sha256(row["data"]).digest() != row["digest"]:
         raise Unsendable(f"recipient chunk {chunk_no} is not what was sealed")
-    batch = read_chunk(data)
-    if batch.num_rows != rows:
-        raise Unsendable(f"recipient chunk {chunk_no} has {batch.num_rows} rows, {rows} are stored")
-    return Chunk(msisdn_of(batch), columns_of(batch, names))
+    batch = read_chunk(row["data"])
+    if batch.num_rows != row["row_count"]:
+        raise Unsendable(
+            f"recipient chunk {chunk_no} has {batch.num_rows} rows, {row['row_count']} are stored"
+        )
+    order = permutation(row["permutation"])
+    if order is not None and not _is_permutation(order, batch.num_rows):
+        raise Unsendable(f"the legs of recipient chunk {chunk_no} do not hold each row once")
+    return Chunk(msisdn_of(batch), columns_of(batch, names), order)
 
 
-async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> CampaignRun | None:
-    """A campaign ready to plan and encode; None if it is not in Sending any more.
+def _is_permutation(order: array[int], count: int) -> bool:
+    """A row that stands twice would be sent twice."""
+    column = pa.array(order, pa.int32())
+    between = pc.min_max(column).as_py() == {"min": 0, "max": count - 1}
+    return len(order) == count and between and pc.count_distinct(column).as_py() == count
+
+
+async def load_campaign(
+    pool: Pool, channel: Channel, leg: LegKey, *, releases: bool = True
+) -> CampaignRun | None:
+    """A leg of a campaign ready to plan and encode; None if the campaign is not in Sending any more.
 
     Raises Unsendable where what is stored is not what was sealed, or its text, sender and settings do not
     fit; NoPriceList where it is to be charged and nothing says how much.
     """
     queries = load("dispatch")
     async with pool.acquire() as connection:
-        row = await connection.fetchrow(load("campaigns")["manifest_parts"], campaign_id)
+        row = await connection.fetchrow(load("campaigns")["manifest_parts"], leg.campaign_id)
         if row is None or row["state"] != "Sending":
             return None
         manifest = campaigns.manifest_of(row)
         if manifest.hash() != row["manifest_hash"]:
             raise Unsendable("what is stored is not what was approved")
-        channel_row = await connection.fetchrow(queries["channel_settings"], row["channel_id"])
-        sizes = await connection.fetch(queries["chunks"], row["upload_id"])
+        channel_row = await connection.fetchrow(queries["channel_settings"], leg.channel_id)
+        sizes = await connection.fetch(queries["chunks"], leg.campaign_id, leg.leg_no)
+        order = await connection.fetchval(queries["channels_of_leg"], leg.campaign_id, leg.leg_no)
         dialect = json.loads(await connection.fetchval(queries["dialect"], row["upload_id"]) or "{}")
     if [size["chunk_no"] for size in sizes] != list(range(len(sizes))):
         raise Unsendable("a recipient chunk is missing")
@@ -183,19 +232,29 @@ async def load_campaign(pool: Pool, channel: Channel, campaign_id: UUID) -> Camp
     except (BadSettings, ValueError) as error:
         raise Unsendable(str(error)) from error
     async with pool.acquire() as connection:
-        pricing = await choose(connection, campaign_id)
+        pricing = await choose(connection, leg.campaign_id, leg.channel_id)
     return CampaignRun(
-        campaign_id=campaign_id,
+        campaign_id=leg.campaign_id,
         pricing=pricing,
-        key=CampaignKey(campaign_id, row["workspace_id"], row["channel_id"], row["sender"]),
+        key=CampaignKey(leg.campaign_id, row["workspace_id"], leg.channel_id, row["sender"]),
         upload_id=row["upload_id"],
         chunk_rows=tuple(size["row_count"] for size in sizes),
         column_names=names,
         encoder=encoder,
-        next_chunk=row["next_chunk"],
-        next_row=row["next_row"],
+        next_chunk=len(sizes),
+        next_row=0,
         lane=row["lane"],
+        leg_no=leg.leg_no,
+        chunk_starts=None if row["channel_id"] else tuple(size["row_start"] for size in sizes),
+        releases=releases,
+        next_channel=_after(order or [], leg.channel_id),
     )
+
+
+def _after(order: Sequence[int], channel_id: int) -> int:
+    """The next of these channels; 0 where there is none."""
+    following = order[order.index(channel_id) + 1 :] if channel_id in order else ()
+    return following[0] if following else 0
 
 
 async def open_slices(
@@ -205,8 +264,8 @@ async def open_slices(
     this worker's, or of one that cannot claim them."""
     queries = load("dispatch")
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
-        at = await connection.fetchrow(queries["position"], run.campaign_id)
-        rows = await connection.fetch(queries["open_slices"], run.campaign_id, worker_id)
+        at = await connection.fetchrow(queries["position"], run.campaign_id, run.leg_no)
+        rows = await connection.fetch(queries["open_slices"], *run.leg, worker_id)
     slices = [
         OpenSlice(
             row["slice_id"], run, row["chunk_no"], row["row_start"], row["row_count"], row["claimed_to"]

@@ -190,6 +190,7 @@ async def _claim(
         [order.slice.run.pricing.version if order.slice.run.pricing else None for order in orders],
         [price.workspace_id if price else None for price in prices],
         [pack(price.row_costs) if price else None for price in prices],
+        [order.slice.run.key.channel_id for order in orders],
     )
     return {row["slice_id"]: row["claim_id"] for row in rows}
 

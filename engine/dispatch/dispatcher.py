@@ -15,15 +15,17 @@ from engine.dispatch.account import AccountBinds
 from engine.dispatch.book import Budget
 from engine.dispatch.campaign import CampaignRun, Chunks, Unsendable, load_campaign, open_slices
 from engine.dispatch.feeder import Feeder
+from engine.dispatch.legs import fail_over, plan_due
 from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
 from engine.dispatch.live import WRITE_EVERY_S, Live
+from engine.dispatch.planner import LegKey
 from engine.dispatch.pricing import NO_PRICE_LIST, NoPriceList
 from engine.dispatch.sharing import Sharing
 from engine.dispatch.stops import LOOK_EVERY_S, Halt
 from engine.dispatch.waiting import within
 from engine.dispatch.worker import Worker
 from engine.dispatch.working import Working
-from engine.ledger import campaigns, doubts, holds, leases, partitions, stops
+from engine.ledger import campaigns, doubts, holds, leases, partitions, routing, stops
 from engine.ledger.accounts import accounts
 from engine.ledger.pool import AWAY, Pool
 from engine.ledger.recovery import recover
@@ -81,6 +83,7 @@ class Dispatcher:
         self._halted = asyncio.Event()
         self._asked = asyncio.Event()
         self._moved = asyncio.Event()
+        self._begun = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._bus = PostgresBus(settings.ledger_dsn.get_secret_value(), self.wake, self._halted.set)
         self._status = "starting"
@@ -126,6 +129,7 @@ class Dispatcher:
             ),
             asyncio.create_task(self._keep(self._settle, _SETTLE_EVERY_S), name="dispatch-settle"),
             asyncio.create_task(self._keep(self._index, _INDEX_EVERY_S), name="dispatch-index"),
+            asyncio.create_task(self._keep(self._plan, every_s, self._begun), name="dispatch-plan"),
         ]
 
     async def stop(self, timeout_s: float) -> None:
@@ -156,6 +160,7 @@ class Dispatcher:
         self._looked.set()
         self._shared.set()
         self._asked.set()
+        self._begun.set()
 
     async def changed(self) -> None:
         """What was committed concerns all workers: they look again now, this one too. A worker that does not
@@ -241,6 +246,10 @@ class Dispatcher:
     async def _index(self) -> None:
         if self._live.first:  # two would build the same indexes
             await partitions.index_closed(self._pool)
+
+    async def _plan(self) -> None:
+        if await plan_due(self._pool, self._worker.worker_id):
+            await self.changed()
 
     async def _stops(self) -> None:
         if await self._halt.look():
@@ -332,31 +341,39 @@ class Dispatcher:
 
     async def _look_at_campaigns(self) -> None:
         queries = load("dispatch")
-        rows = await self._pool.fetch(queries["sending"])
-        sending = {row["campaign_id"]: row["account_id"] for row in rows}
+        async with self._pool.acquire() as connection:
+            closed = await routing.unusable(connection)
+        if self._live.first:
+            await fail_over(self._pool, closed)
+        rows = await self._pool.fetch(queries["sending"], list(closed))
+        sending = {
+            LegKey(row["campaign_id"], row["leg_no"], row["channel_id"]): (row["account_id"], row["releases"])
+            for row in rows
+        }
         for account_id, working in self._working.items():
             for run in list(working.runs.values()):
-                if sending.get(run.campaign_id) != account_id or not run.running:
+                if sending.get(run.leg) != (account_id, run.releases) or not run.running:
                     working.cut(run)
                     await working.feeder.returned()
-                    working.runs.pop(run.campaign_id, None)
+                    working.runs.pop(run.leg, None)
         await self._write_failed()
-        for row in rows:
-            at, campaign_id = self._working.get(row["account_id"]), row["campaign_id"]
+        for row, leg in zip(rows, sending, strict=True):
+            at = self._working.get(row["account_id"])
             if at is None:
                 continue
-            if campaign_id not in at.runs:
-                await self._add_campaign(at, campaign_id)
-            if campaign_id in at.runs:
-                at.runs[campaign_id].weight = row["weight"]
+            if leg not in at.runs:
+                await self._add_campaign(at, leg, releases=row["releases"])
+            if leg in at.runs:
+                at.runs[leg].weight = row["weight"]
         for row in await self._pool.fetch(queries["cancelled"]):
             if row["campaign_id"] not in self._cancelled:
                 await self._count_cancelled(row["campaign_id"])
         await self._write_reasons()
 
-    async def _add_campaign(self, working: Working, campaign_id: UUID) -> None:
+    async def _add_campaign(self, working: Working, leg: LegKey, *, releases: bool) -> None:
+        campaign_id = leg.campaign_id
         try:
-            run = await load_campaign(self._pool, self._channel, campaign_id)
+            run = await load_campaign(self._pool, self._channel, leg, releases=releases)
         except Unsendable as error:
             self._failed.append((campaign_id, str(error)))
             await self._write_failed()
@@ -372,9 +389,9 @@ class Dispatcher:
         if position is None:
             return
         run.next_chunk, run.next_row = position
-        working.runs[campaign_id] = run
+        working.runs[leg] = run
         working.feeder.add(run, slices)
-        log.info("campaign sending", campaign=str(campaign_id), account=working.account.name)
+        log.info("campaign sending", campaign=str(campaign_id), account=working.account.name, leg=leg.leg_no)
 
     async def _count_cancelled(self, campaign_id: UUID) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -415,7 +432,7 @@ class Dispatcher:
                     if not await campaigns.finish_if_done(connection, run.campaign_id):
                         continue
                 working.feeder.remove(run)
-                working.runs.pop(run.campaign_id, None)
+                working.runs.pop(run.leg, None)
                 log.info("campaign done", campaign=str(run.campaign_id))
 
     async def _write_reasons(self) -> None:
@@ -424,14 +441,21 @@ class Dispatcher:
             await stops.write_reasons(self._pool)
         if self._live.first:
             await self._pool.execute(load("dispatch")["closed_reasons"])
-        for account_id, working in list(self._working.items()):
-            reason = ""
-            if not (working.binds.ready or self._live.bound_elsewhere(account_id)):
-                reason = f"waiting for a bind of {working.account.name}"
+        waiting: dict[UUID, set[str]] = {}
+        runs = [
+            (account_id, each, run)
+            for account_id, each in self._working.items()
+            for run in each.runs.values()
+        ]
+        for account_id, working, run in runs:
+            reasons = waiting.setdefault(run.campaign_id, set())
             if working.binds.all_drained:
-                reason = f"{working.account.name} is drained"
-            changed = [run for run in working.runs.values() if run.reason != reason]
-            for run in changed:
+                reasons.add(f"{working.account.name} is drained")
+            elif not (working.binds.ready or self._live.bound_elsewhere(account_id)):
+                reasons.add(f"waiting for a bind of {working.account.name}")
+        for _, _, run in runs:
+            reason = "; ".join(sorted(waiting[run.campaign_id]))
+            if run.reason != reason:
                 await self._pool.execute(load("dispatch")["reason"], run.campaign_id, reason)
                 run.reason = reason
 

@@ -152,7 +152,7 @@ class Feeder:
             self.remove(run)
         await self._aftercare.classes(book, now)
         await self._aftercare.stranded(book, self._binds.account.account_id, self._ending, now)
-        runs = {run.campaign_id: run for run in self.offers if run.running}
+        runs = {run.leg: run for run in self.offers if run.running}
         self._again = {id_: each for id_, each in self._again.items() if each.left and each.run.running}
         for each in await self._aftercare.due(runs, self._again, now):
             self._again[each.slice_id] = each
@@ -191,13 +191,13 @@ class Feeder:
     # releasing ----------------------------------------------------------------------------------------------
 
     async def _release(self) -> None:
-        runs = {run.campaign_id: run for run in self.offers if run.running and not run.exhausted}
+        runs = {run.leg: run for run in self.offers if run.running and not run.exhausted}
         assert self._binds is not None
         if not runs or not self._binds.ready or self._worker.lost:
             return
         planned = [
             Planned(
-                run.campaign_id,
+                run.leg,
                 run.chunk_rows,
                 run.next_chunk,
                 run.next_row,
@@ -208,7 +208,7 @@ class Feeder:
             )
             for run in runs.values()
         ]
-        others = sum(self.offers.unclaimed(run) for run in self.offers if run.campaign_id not in runs)
+        others = sum(self.offers.unclaimed(run) for run in self.offers if run.leg not in runs)
         pace, ahead_s = self._pace(), self._settings.plan_ahead_ms / 1000
         unclaimed = others + sum(each.unclaimed for each in planned)
         enough = 2 * unclaimed > pace.tps * ahead_s and all(each.unclaimed for each in planned)
@@ -217,20 +217,16 @@ class Feeder:
         releases = plan(planned, pace, ahead_s=ahead_s, most=self._settings.slice_rows, others=others)
         if not releases:
             return
-        done = await release(
-            self._pool,
-            releases,
-            {campaign_id: run.chunk_rows for campaign_id, run in runs.items()},
-            self._worker.worker_id,
-        )
-        for campaign_id, position in done.positions.items():
-            runs[campaign_id].next_chunk, runs[campaign_id].next_row = position
+        done = await release(self._pool, releases, runs, self._worker.worker_id)
+        for leg, position in done.positions.items():
+            runs[leg].next_chunk, runs[leg].next_row = position
         for slice_id, each in done.slices.items():
-            run = runs[each.campaign_id]
+            run = runs[each.leg]
             if run.running:
-                self.offers.add(OpenSlice(slice_id, run, each.chunk_no, each.row_start, each.row_count))
-        for campaign_id in done.stale:
-            await self._reload(runs[campaign_id])
+                start = run.place(each.chunk_no, each.row_start)
+                self.offers.add(OpenSlice(slice_id, run, each.chunk_no, start, each.row_count))
+        for leg in done.stale:
+            await self._reload(runs[leg])
 
     def _pace(self) -> Pace:
         """Our part of the account's TPS, or twice what it really does where that is far less."""
@@ -415,8 +411,11 @@ class Feeder:
         row = await self._pool.fetchrow(load("dispatch")["slice"], each.slice_id)
         if row is not None and row["rate_version"] is not None and each.run.pricing is None:
             async with self._pool.acquire() as connection:  # another worker chose that it is charged
-                each.run.pricing = await choose(connection, each.run.campaign_id)
-        if row is None or row["state"] != "open" or row["claimed_to"] >= each.row_count:
+                each.run.pricing = await choose(connection, each.run.campaign_id, each.run.key.channel_id)
+        if row is not None:
+            each.row_count = row["row_count"]  # less, where the rest of it went over to another channel
+        gone = row is None or row["state"] != "open" or row["channel_id"] != each.run.key.channel_id
+        if gone or row["claimed_to"] >= each.row_count:
             self.offers.drop(each)
             self._again.pop(each.slice_id, None)
         elif row["claimed_to"] != each.claimed_to:

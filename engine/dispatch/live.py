@@ -82,9 +82,9 @@ class Live:
         """Messages of a campaign accepted by the operator, over the last seconds."""
         rate = self._other_rates.get(campaign_id, 0.0)
         for each in self._working.values():
-            run = each.runs.get(campaign_id)
-            if run is not None:
-                rate += run.accepted.per_s(time.monotonic())
+            for run in each.runs.values():
+                if run.campaign_id == campaign_id:
+                    rate += run.accepted.per_s(time.monotonic())
         return rate
 
     def bound_elsewhere(self, account_id: int) -> bool:
@@ -118,11 +118,10 @@ class Live:
             for account_id, each in self._working.items()
             for bind in each.binds.held_binds
         ]
-        rates = {
-            run.campaign_id: run.accepted.per_s(now)
-            for each in self._working.values()
-            for run in each.runs.values()
-        }
+        rates: dict[UUID, float] = {}
+        for each in self._working.values():
+            for run in each.runs.values():
+                rates[run.campaign_id] = rates.get(run.campaign_id, 0.0) + run.accepted.per_s(now)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 queries["write_pulse"],
@@ -144,7 +143,7 @@ class Live:
         while self._refused:
             account_id, reason = self._refused[0]
             working = self._working.get(account_id)
-            for campaign_id in list(working.runs) if working else []:
+            for campaign_id in {leg.campaign_id for leg in working.runs} if working else ():
                 await self._pool.execute(load("dispatch")["job_error"], campaign_id, "bind_refused", reason)
             self._refused.pop(0)
 

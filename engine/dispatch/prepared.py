@@ -77,9 +77,10 @@ def prepare(sender: Sender, order: Order, chunk: Chunk, results: Results) -> Pre
     cannot be encoded, TooDear for a message that cannot be paid."""
     each = order.slice
     start, stop = each.claimed_to, each.claimed_to + order.count
-    rows = array("i", [each.chunk_row(row) for row in range(start, stop)]) if each.again else None
-    if rows is None:
-        rows = array("i", range(each.row_start + start, each.row_start + stop))
+    if each.again:
+        rows = chunk.rows(each.place(row) for row in range(start, stop))
+    else:
+        rows = chunk.span(each.row_start + start, each.row_start + stop)
     ids = each.again.rows[start:stop] if each.again else None
 
     def encode(first_sequence: int) -> EncodedBatch:
@@ -96,7 +97,7 @@ def prepare(sender: Sender, order: Order, chunk: Chunk, results: Results) -> Pre
         _keep_wanted(prepared, each, each.again, results, range(start, stop))
     if pricing is not None:
         prepared.price = price(pricing, prepared.batch, start, order.count)
-    numbers = [chunk.number(each.chunk_row(row)) for row in prepared.batch.rejected]
+    numbers = [chunk.number(each.place(row)) for row in prepared.batch.rejected]
     prepared.rejected_msisdn = array("q", numbers)
     return prepared
 

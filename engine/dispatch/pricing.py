@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from engine._fast.columns import EncodedBatch
 
 NO_PRICE_LIST = "no price list"  # the reason of a campaign that waits for one
-CATEGORY = ""  # campaigns have none yet: rates of a category are not theirs
 _MOST = 2**31 - 1  # of one message
 
 
@@ -80,8 +79,9 @@ def price(pricing: Pricing, batch: EncodedBatch, first: int, count: int) -> Pric
     return Price(pricing.workspace_id, amount, costs, rows)
 
 
-async def choose(connection: Connection, campaign_id: UUID) -> Pricing | None:
-    """The campaign's prices, chosen now if it is time; None where it is not charged. Raises NoPriceList."""
+async def choose(connection: Connection, campaign_id: UUID, channel_id: int) -> Pricing | None:
+    """The campaign's prices on a channel, chosen now if it is time; None where it is not charged. Raises
+    NoPriceList."""
     queries = load("money")
     chosen = await connection.fetchrow(queries["chosen_list"], campaign_id)
     if chosen is None:
@@ -98,5 +98,5 @@ async def choose(connection: Connection, campaign_id: UUID) -> Pricing | None:
         version = None if chosen is None else chosen["rate_version"]
         if chosen is None or version is None:
             return None
-    table = await prices.table(connection, version, chosen["channel_id"], CATEGORY)
+    table = await prices.table(connection, version, channel_id, chosen["category"])
     return Pricing(chosen["workspace_id"], version, table)

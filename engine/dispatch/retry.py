@@ -57,6 +57,9 @@ class Judge(Protocol):
     def tries(self, claim: int, attempt: int) -> int:
         """Tries of a part that were used up before this attempt."""
 
+    def has_next(self, claim: int) -> bool:
+        """Whether the claim's rows may go over a further channel of their leg."""
+
     def crowded(self) -> bool:
         """Whether full queues are the SMSC's and no longer single subscribers'."""
 
@@ -106,6 +109,8 @@ def _outcome(batch: ResultBatch, i: int, judge: Judge) -> int:
     known = _OUTCOME.get(kind)
     if known is not None:
         return known
+    if kind is Class.CHANNEL:
+        return DEFERRED if judge.has_next(claim) else FAILED
     tries = judge.tries(claim, batch.attempt[i])
     if kind is Class.QUEUE_FULL:
         if judge.crowded():
@@ -146,9 +151,9 @@ def collect(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[t
         yield delay_s, group
 
 
-def defer(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[tuple[float, int, Retry]]:
-    """(delay in seconds, tries used up, Retry) for the parts that go on in a retry slice, with their next
-    attempt."""
+def defer(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[tuple[float, int, Retry, bool]]:
+    """(delay in seconds, tries used up, Retry, whether over the next channel) for the parts that go on in a
+    retry slice, with their next attempt."""
     groups: dict[tuple[int, int, Class], Retry] = {}
     for i, code in enumerate(outcome):
         if code != DEFERRED or batch.late[i]:
@@ -157,11 +162,14 @@ def defer(batch: ResultBatch, outcome: array[int], judge: Judge) -> Iterator[tup
         kind = judge.classify(claim, batch.status[i])
         groups.setdefault((claim, attempt, kind), Retry(claim, attempt)).indices.append(batch.index[i])
     for (claim, attempt, kind), group in groups.items():
+        if kind is Class.CHANNEL:
+            yield 0.0, 0, group, True
+            continue
         tries = judge.tries(claim, attempt)
         delay_s = judge.delays.after(tries - 1)
         if kind is Class.QUEUE_FULL:
             delay_s = judge.delays.queue_full_s * uniform(1.0, 3.0)
-        yield delay_s, tries, group
+        yield delay_s, tries, group, False
 
 
 class RetryQueue:

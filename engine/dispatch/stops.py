@@ -48,7 +48,7 @@ class Halt:
             for run in list(working.runs.values()):
                 if self.covered.holds(run.key.workspace_id, run.key.channel_id):
                     working.cut(run)
-                    working.runs.pop(run.campaign_id, None)
+                    working.runs.pop(run.leg, None)
 
     def _holds(self, info: ClaimInfo) -> bool:
         return self.covered.holds(info.workspace_id, info.channel_id)

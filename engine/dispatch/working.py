@@ -2,13 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from engine.channels.interface import Account
 from engine.dispatch.account import AccountBinds
 from engine.dispatch.campaign import CampaignRun
 from engine.dispatch.claims import Claim
 from engine.dispatch.feeder import Feeder
+from engine.dispatch.planner import LegKey
 from engine.dispatch.sender import Sender
 
 
@@ -17,7 +17,7 @@ class Working:
     account: Account
     binds: AccountBinds
     feeder: Feeder
-    runs: dict[UUID, CampaignRun] = field(default_factory=dict)
+    runs: dict[LegKey, CampaignRun] = field(default_factory=dict)
 
     def cut(self, run: CampaignRun | None) -> None:
         """Begin nothing more of a campaign (or of all): queued claims end and their rows go back."""

@@ -188,7 +188,8 @@ class Batch:
         doubtful = codes.translate(_IS_DOUBT)
         if 1 in doubtful:
             doubted = pick_results(batch, doubtful)
-            doubts.add(encode_doubts(doubted, by.bind, by.worker_id), doubted.count)
+            channels = _channels(doubted, claims)
+            doubts.add(encode_doubts(doubted, by.bind, channels, by.worker_id), doubted.count)
         stored = codes.translate(_STORED)
         if 0 in stored:
             batch, outcome = pick_results(batch, stored), pick(outcome, stored)

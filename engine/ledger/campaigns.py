@@ -47,9 +47,11 @@ async def create(pool: Pool, spec: schema.CampaignSpec) -> schema.Campaign:
 
 async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Campaign:
     queries = load("campaigns")
-    channel = await connection.fetchrow(queries["channel"], spec.channel)
-    if channel is None:
-        raise NotFound(f"no enabled channel {spec.channel!r}")
+    channel_id = None
+    if spec.channel:
+        channel_id = await connection.fetchval(queries["channel"], spec.channel)
+        if channel_id is None:
+            raise NotFound(f"no enabled channel {spec.channel!r}")
     upload = await connection.fetchrow(queries["upload"], spec.upload_id, spec.workspace_id)
     if upload is None:
         raise NotFound(f"no upload {spec.upload_id} in workspace {spec.workspace_id}")
@@ -66,10 +68,11 @@ async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Cam
         text=spec.text,
         sender=spec.sender,
         sender_revision_id=spec.sender_revision_id,
-        channel_id=channel["channel_id"],
-        channel=channel["name"],
+        channel_id=channel_id,
+        channel=spec.channel,
         options=spec.options,
         in_doubt=spec.in_doubt,
+        category=spec.category,
     )
     await connection.execute(queries["seal"], manifest.hash(), spec.campaign_id, manifest.body())
     stored = await connection.fetchval(
@@ -77,7 +80,7 @@ async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Cam
         spec.campaign_id,
         spec.workspace_id,
         spec.name,
-        channel["channel_id"],
+        channel_id,
         spec.sender,
         spec.sender_revision_id,
         spec.text,
@@ -86,9 +89,13 @@ async def _seal(connection: Connection, spec: schema.CampaignSpec) -> schema.Cam
         upload["accepted"],
         msgspec.json.encode(spec.options).decode(),
         spec.in_doubt,
+        spec.category,
     )
     if stored is None:
         raise CampaignExists(f"campaign {spec.campaign_id} exists and was not returned")
+    await connection.execute(queries["forget_legs"], spec.campaign_id)
+    if channel_id is not None:
+        await connection.execute(queries["only_leg"], spec.campaign_id, channel_id)
     await connection.execute(queries["lane"], spec.campaign_id, LANES.index(spec.lane))
     return await _one(connection, spec.campaign_id, no_rate)
 
@@ -156,6 +163,7 @@ def manifest_of(row: asyncpg.Record) -> Manifest:
         channel=row["channel"],
         options=msgspec.json.decode(row["options"], type=schema.MessageOptions),
         in_doubt=row["in_doubt"],
+        category=row["category"],
     )
 
 
@@ -163,6 +171,14 @@ async def get(pool: Pool, campaign_id: UUID, *, rate: Rate = no_rate) -> schema.
     """Raises NotFound. `rate` gives messages/s accepted by the operator now."""
     async with pool.acquire() as connection:
         return await _one(connection, campaign_id, rate)
+
+
+async def channels(pool: Pool, campaign_id: UUID) -> schema.CampaignChannels:
+    """Over which channels its messages go. Raises NotFound."""
+    async with pool.acquire() as connection:
+        await _one(connection, campaign_id, no_rate)
+        rows = await connection.fetch(load("legs")["channels"], campaign_id)
+    return schema.CampaignChannels(channels=[schema.CampaignChannel(**row) for row in rows])
 
 
 async def get_many(
@@ -230,6 +246,7 @@ def _campaign(row: asyncpg.Record, rate: Rate) -> schema.Campaign:
         options=msgspec.json.decode(row["options"], type=schema.MessageOptions),
         in_doubt=row["doubt_policy"],
         lane=LANES[row["lane"]],
+        category=row["category"],
         manifest_hash=row["manifest_hash"].hex(),
         state=row["state"],
         reason=row["reason"],

@@ -79,13 +79,14 @@ async def campaign(connection: Connection, campaign_id: UUID, found: Found) -> N
         key = f"upload_id={row['upload_id']} chunk_no={row['chunk_no']}"
         found.misfit("chunk", "recipient_chunks", key, f"sha256 {row['expected']}", row["found"])
     if campaign["sliced"] != campaign["position"]:
-        found.misfit(
-            "planned", "campaigns", name, f"{campaign['position']} rows in slices", campaign["sliced"]
-        )
+        found.misfit("planned", "legs", name, f"{campaign['position']} rows in slices", campaign["sliced"])
     for row in await connection.fetch(queries["slice_overlaps"], campaign_id):
         key = f"slice_id={row['slice_id']}"
         expected = f"chunk {row['chunk_no']} from row {row['previous_end']} on"
         found.misfit("slice_overlap", "slices", key, expected, f"row {row['row_start']}")
+    for row in await connection.fetch(queries["ill_planned"], campaign_id):
+        key = f"{name} chunk_no={row['chunk_no']}"
+        found.misfit("leg_rows", "chunk_plans", key, f"{row['row_count']} rows by leg", row["found"])
     for row in await connection.fetch(queries["beyond_chunk"], campaign_id):
         key = f"slice_id={row['slice_id']}"
         expected = f"chunk {row['chunk_no']} ends at row {row['row_count']}"
@@ -268,7 +269,7 @@ async def whole_ledger(connection: Connection, found: Found) -> None:
         key = f"day={broken['day']} partition_no={broken['partition_no']} campaign_id={broken['campaign_id']}"
         found.misfit("seal", "partition_seals", key, "the hash over it and the seal before", "another")
     for row in await connection.fetch(queries["hourly"], timeout=600):
-        key = f"workspace_id={row['workspace_id']} channel_id={row['channel_id']} sender={row['sender']!r}"
+        key = f"workspace_id={row['workspace_id']} sender={row['sender']!r}"
         for term in ("sent", "delivered", "failed", "parts"):
             if row[term] != row[f"hourly_{term}"]:
                 of_hours = row[f"hourly_{term}"]

@@ -79,6 +79,7 @@ class _Doubt:
     attempt: int  # the highest so far
     done: frozenset[int]
     msisdn: int | None
+    channel_id: int
 
     @property
     def open_parts(self) -> list[int]:
@@ -237,7 +238,14 @@ async def answer_by_receipts(pool: Pool, worker_id: int) -> int:
             states = await reconcile.states(connection, {(row["slice_id"], row["row_no"]) for row in fitting})
             found = [
                 _Doubt(
-                    row["slice_id"], row["row_no"], row["part"], 1, row["attempt"], frozenset(), row["msisdn"]
+                    row["slice_id"],
+                    row["row_no"],
+                    row["part"],
+                    1,
+                    row["attempt"],
+                    frozenset(),
+                    row["msisdn"],
+                    row["channel_id"],
                 )
                 for row in fitting
                 if states[row["slice_id"], row["row_no"]][1] is MessageState.IN_DOUBT
@@ -269,7 +277,14 @@ async def _in_doubt(connection: Connection, members: Sequence[asyncpg.Record]) -
         if states[slice_id, number][1] is not MessageState.IN_DOUBT or part in row["done"]:
             continue
         found[slice_id, number, part] = _Doubt(
-            slice_id, number, part, row["parts"], row["attempt"], frozenset(row["done"]), row["msisdn"]
+            slice_id,
+            number,
+            part,
+            row["parts"],
+            row["attempt"],
+            frozenset(row["done"]),
+            row["msisdn"],
+            row["channel_id"],
         )
     return list(found.values())
 
@@ -296,12 +311,14 @@ async def _resend(
         raise WrongState("its recipient file is gone (docs/retention.md): decide as sent or as not sent")
     await _settle_holds(connection, found, worker_id, charge=False)  # its claim reserves anew
     now = datetime.now(UTC)
-    gathered: dict[tuple[int, int], retries.RetrySlice] = {}
-    for each in found:
-        key = (each.slice_id, each.attempt + 1)
+    gathered: dict[tuple[int, int, int], retries.RetrySlice] = {}
+    for each in found:  # over the channel that may have them, never over another
+        key = (each.slice_id, each.attempt + 1, each.channel_id)
         into = gathered.get(key)
         if into is None:
-            into = gathered[key] = retries.RetrySlice(*key, 0, True, now, array("i"), array("h"))
+            into = gathered[key] = retries.RetrySlice(
+                each.slice_id, each.attempt + 1, 0, True, now, each.channel_id, 0, array("i"), array("h")
+            )
         into.rows.append(each.row)
         into.parts.append(each.part)
     await retries.write(connection, list(gathered.values()))
@@ -381,6 +398,7 @@ async def _decree(
         status,
         [smsc_ids.get((slice_id, row)) for (slice_id, row, _), _ in pairs],
         [costs.get(key, 0) for key, _ in pairs],
+        [each.channel_id for _, each in pairs],
     )
     after = await reconcile.states(connection, keys)
     await fold.changed(connection, before)

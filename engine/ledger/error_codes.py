@@ -28,6 +28,7 @@ _ENCODE = {
         "changed",
         "The channel's settings split the text otherwise than at the first try; not sent again",
     ),
+    "no_route": ("no route", "The campaign goes by routes, and none fits the number; it was not sent"),
     "no_rate": ("no rate", "The campaign's price list has no rate for the number; it was not sent"),
     "bad_number": ("bad number", "The recipient's number cannot be written as an address; it was not sent"),
 }

@@ -24,6 +24,7 @@ EFFECTS: dict[str, str] = {
     "throttle": "The bind pauses for a second and the account slows down; the try is not counted",
     "queue_full": "That message goes again in 5 to 15 minutes; over a fifth of all responses: a throttle",
     "temporary": "The part is tried up to three times, then it is failed",
+    "channel": "The message goes over the next channel of its route; where there is none, it is failed",
     "permanent": "The part is failed and not sent again",
 }
 _RECEIPT_EFFECT = "Shown and counted under this class; nothing is sent again after a receipt"

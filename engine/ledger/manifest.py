@@ -22,10 +22,11 @@ class Manifest:
     text: str
     sender: str
     sender_revision_id: UUID
-    channel_id: int
-    channel: str
+    channel_id: int | None
+    channel: str  # "": by routes
     options: MessageOptions = NO_OPTIONS
     in_doubt: str = "hold"
+    category: str = ""
 
     def body(self) -> bytes:
         """Canonical JSON: sorted keys, no white space, UTF-8; bytes as hex.
@@ -49,6 +50,8 @@ class Manifest:
             sealed["options"] = self.options
         if self.in_doubt != "hold":
             sealed["in_doubt"] = self.in_doubt
+        if self.category:
+            sealed["category"] = self.category
         return msgspec.json.encode(sealed, order="deterministic")
 
     def hash(self) -> bytes:

@@ -55,12 +55,14 @@ async def costs(connection: Connection, campaign_id: UUID, campaign: asyncpg.Rec
     rows = await connection.fetch(load("verify")["costs"], campaign_id, timeout=600)
     version = campaign["rate_version"]
     known = [row for row in rows if row["msisdn"] is not None]
-    if version is None:
-        found = array("q", bytes(8 * len(known)))
-    else:
-        table = await prices.table(connection, version, campaign["channel_id"], "")
-        found = table.look_up(array("q", [row["msisdn"] for row in known]))
-    for row, price in zip(known, found, strict=True):
+    tables = {
+        channel_id: await prices.table(connection, version, channel_id, campaign["category"])
+        for channel_id in {row["channel_id"] for row in known if version is not None}
+    }
+    for row in known:
+        price = 0
+        if version is not None:
+            (price,) = tables[row["channel_id"]].look_up(array("q", [row["msisdn"]]))
         if not _fits(row, max(0, price)):
             key = " ".join(f"{name}={row[name]}" for name in ("slice_id", "row_no", "part", "attempt"))
             misfit("cost", "submissions", key, f"cost {max(0, price)} a part", row["cost"])

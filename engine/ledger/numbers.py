@@ -1,11 +1,13 @@
 """Recipients' numbers of rows that have no submission yet: they stand only in the chunk."""
 
+from array import array
 from collections.abc import Collection
 
 import pyarrow as pa
 
 from engine.ledger.errors import NotFound
 from engine.ledger.pool import Connection
+from engine.ledger.retries import unpack
 from engine.ledger.sql import load
 
 
@@ -18,4 +20,11 @@ async def numbers(connection: Connection, slice_id: int, rows: Collection[int]) 
         raise NotFound(f"the recipients of slice {slice_id} are gone")
     with pa.ipc.open_stream(pa.py_buffer(found["data"])) as stream:
         column = stream.read_all().column("msisdn")
-    return {row: column[found["row_start"] + row].as_py() for row in rows}
+    order = permutation(found["permutation"])
+    places = {row: found["row_start"] + row for row in rows}
+    return {row: column[order[at] if order else at].as_py() for row, at in places.items()}
+
+
+def permutation(stored: bytes | None) -> "array[int] | None":
+    """A chunk's rows in the order of its campaign's legs ('i'); None: as they are."""
+    return None if stored is None else unpack("i", stored)

@@ -66,6 +66,7 @@ async def take_over(connection: Connection, worker_id: int, dead_id: int) -> Rec
         claimed.binds,
         dead_id,
         f"worker {dead_id}",
+        claimed.channels,
     )
     after = await reconcile.states(connection, keys)
     await _hold(connection, worker_id, reserved, doubted)
@@ -156,6 +157,7 @@ class _Claimed:
     attempts: list[int] = field(default_factory=list)
     accounts: list[int | None] = field(default_factory=list)
     binds: list[int | None] = field(default_factory=list)
+    channels: list[int | None] = field(default_factory=list)
 
 
 def _claimed(claims: list[asyncpg.Record]) -> _Claimed:
@@ -174,4 +176,5 @@ def _claimed(claims: list[asyncpg.Record]) -> _Claimed:
         found.attempts += [row["attempt"]] * count
         found.accounts += [row["account_id"]] * count
         found.binds += [row["bind_number"]] * count
+        found.channels += [row["channel_id"]] * count
     return found

@@ -13,6 +13,7 @@ from engine.core_api import schema
 from engine.ledger import error_codes
 from engine.ledger.errors import BadCursor, NotFound
 from engine.ledger.message_id import message_id
+from engine.ledger.numbers import permutation
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
 from engine.ledger.states import CANCELLED, SHOWN, CampaignState, MessageState
@@ -145,13 +146,15 @@ async def _numbers(
     """The recipients' numbers; from the chunk only where a row has no submission. None: erased, or gone."""
     if all(row in known and known[row]["msisdn"] is not None for row in range(start, end)):
         return iter([known[row]["msisdn"] for row in range(start, end)])
-    data = await connection.fetchval(load("reports")["chunk"], campaign["upload_id"], part["chunk_no"])
-    if data is None:
+    chunk = await connection.fetchrow(load("reports")["chunk"], campaign["campaign_id"], part["chunk_no"])
+    if chunk is None or chunk["data"] is None:
         return iter([known[row]["msisdn"] if row in known else None for row in range(start, end)])
-    with pa.ipc.open_stream(pa.py_buffer(data)) as stream:
-        table = stream.read_all()
-    first = part["row_start"] + start
-    return iter(table.column("msisdn").slice(first, end - start).to_pylist())
+    with pa.ipc.open_stream(pa.py_buffer(chunk["data"])) as stream:
+        column = stream.read_all().column("msisdn")
+    first, order = part["row_start"] + start, permutation(chunk["permutation"])
+    if order:
+        return iter(column.take(pa.array(order[first : first + end - start])).to_pylist())
+    return iter(column.slice(first, end - start).to_pylist())
 
 
 def _recipient(

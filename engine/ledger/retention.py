@@ -226,7 +226,7 @@ async def end_uploads(connection: Connection, keep_days: int) -> list[UUID]:
                 queries["uploads_over"], keep_days
             )}:  # fmt: skip
                 continue
-            for statement in ("forget_chunks", "forget_job_errors", "upload_over"):
+            for statement in ("forget_chunks", "forget_plans", "forget_job_errors", "upload_over"):
                 await connection.execute(queries[statement], upload_id, timeout=_TIMEOUT_S)
             ended.append(upload_id)
     return ended

@@ -32,6 +32,8 @@ class Deferral:
     attempt: int
     tries: int
     delay_s: float
+    channel_id: int  # of the next try
+    fallback_level: int
     rows: array[int]  # 'i', of the origin slice
     parts: array[int]  # 'h', from 1
 
@@ -45,6 +47,8 @@ class RetrySlice:
     tries: int
     resend: bool
     due_at: datetime
+    channel_id: int | None  # None: the origin's
+    fallback_level: int
     rows: array[int]
     parts: array[int]
 
@@ -67,11 +71,12 @@ def unpack(typecode: str, stored: bytes) -> array[int]:
 
 
 def gather(deferrals: Sequence[Deferral], now: datetime) -> list[RetrySlice]:
-    """One slice for the pairs of an origin, attempt and ten seconds."""
-    gathered: dict[tuple[int, int, int, bool, datetime], RetrySlice] = {}
+    """One slice for the pairs of an origin, attempt, channel and ten seconds."""
+    gathered: dict[tuple[int, int, int, bool, datetime, int | None, int], RetrySlice] = {}
     for each in deferrals:
         due_at = rounded(now + timedelta(seconds=each.delay_s))
-        key = (each.claim.message_slice, each.attempt, each.tries, each.claim.resend, due_at)
+        over = (each.channel_id, each.fallback_level)
+        key = (each.claim.message_slice, each.attempt, each.tries, each.claim.resend, due_at, *over)
         found = gathered.get(key)
         if found is None:
             found = gathered[key] = RetrySlice(*key, array("i"), array("h"))
@@ -106,6 +111,8 @@ async def write(connection: Connection, slices: Sequence[RetrySlice]) -> list[in
             pack(each.parts),
             len(each.rows),
             MOST_PAIRS,
+            each.channel_id,
+            each.fallback_level,
         )
         if appended is None:
             fresh += _split(each)
@@ -125,6 +132,8 @@ async def write(connection: Connection, slices: Sequence[RetrySlice]) -> list[in
                 each.tries,
                 each.resend,
                 each.due_at,
+                each.channel_id,
+                each.fallback_level,
             )
             for slice_id, each in zip(ids, fresh, strict=True)
         ],
@@ -140,6 +149,8 @@ def _split(whole: RetrySlice) -> list[RetrySlice]:
             whole.tries,
             whole.resend,
             whole.due_at,
+            whole.channel_id,
+            whole.fallback_level,
             whole.rows[start : start + MOST_PAIRS],
             whole.parts[start : start + MOST_PAIRS],
         )
@@ -193,5 +204,8 @@ def _at_once(claims: Sequence[Record]) -> list[RetrySlice]:
             parts = unpack("h", row["explicit_parts"])[start:stop]
         if rows:
             origin = row["origin_slice_id"] or row["slice_id"]
-            again.append(RetrySlice(origin, row["attempt"], row["tries"], row["resend"], now, rows, parts))
+            over = (row["channel_id"], row["fallback_level"])
+            again.append(
+                RetrySlice(origin, row["attempt"], row["tries"], row["resend"], now, *over, rows, parts)
+            )
     return again

@@ -4,7 +4,7 @@ The longest prefix counts, then the route that says most, then the lower positio
 """
 
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from engine.ledger.routes import LANES, route_of
 from engine.ledger.sql import load
 
 DOWN_AFTER_S = 30.0  # without a bind for this long, a channel's messages go over the next one
-NOWHERE = 0  # no channel has this id
+NOWHERE: tuple[int, ...] = ()
 _SHORT_CODE_DIGITS = 6
 
 
@@ -56,36 +56,60 @@ class Candidate:
 
 
 class RoutePlan:
-    """Channels for numbers: of each route the first tier with a channel that is not `excluded`, by weight."""
+    """The legs of numbers: a leg is an order of channels, the same for many numbers.
 
-    def __init__(self, candidates: Sequence[Candidate], excluded: Collection[int] = ()) -> None:
+    By weight, a number's first channel is one of its route's first tier; the others of the tier follow,
+    then the further tiers, the heavier first."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
         known: dict[str, Candidate] = {}
         for candidate in candidates:  # the most specific first: it counts for its prefix
             known.setdefault(candidate.prefix, candidate)
         self._routes = list(known.values())
         self._table = prefixes.PrefixTable(list(known), list(range(len(known))))
-        self._start, self._ends, self._channels = array("i", [0]), array("i"), array("i")
+        self._start, self._ends, self._leg_nos = array("i", [0]), array("i"), array("i")
+        legs: dict[tuple[int, ...], int] = {}
         for route in self._routes:
-            open_ = [each for each in route.channels if each.channel_id not in excluded]
             total = 0
-            for each in open_:
-                if each.tier == open_[0].tier:
-                    total += each.weight
-                    self._ends.append(total)
-                    self._channels.append(each.channel_id)
-            self._start.append(len(self._channels))
+            for weight, order in _orders(route):
+                total += weight
+                self._ends.append(total)
+                self._leg_nos.append(legs.setdefault(order, len(legs)))
+            self._start.append(len(self._leg_nos))
+        self.legs: tuple[tuple[int, ...], ...] = (*legs, NOWHERE)
+        """Channel ids in the order of trying, by leg; the last leg is of numbers that no route fits."""
 
-    def channels(self, msisdn: "array[int]") -> "array[int]":
-        """The channel id ('i') of each number ('q'); NOWHERE where no route leads."""
+    def legs_of(self, msisdn: "array[int]") -> "array[int]":
+        """The leg ('i') of each number ('q')."""
         chosen = self._table.look_up(msisdn)
-        found = prefixes.spread(msisdn, chosen, self._start, self._ends, self._channels)
+        found = prefixes.spread(msisdn, chosen, self._start, self._ends, self._leg_nos)
         if -1 in found:
-            return array("i", [NOWHERE if each < 0 else each for each in found])
+            nowhere = len(self.legs) - 1
+            return array("i", [nowhere if each < 0 else each for each in found])
         return found
+
+    def order(self, msisdn: int) -> tuple[int, ...]:
+        """The channels of a number in the order of trying."""
+        return self.legs[self.legs_of(array("q", [msisdn]))[0]]
 
     def route_of(self, msisdn: int) -> Candidate | None:
         (index,) = self._table.look_up(array("q", [msisdn]))
         return self._routes[index] if index >= 0 else None
+
+
+def _orders(route: Candidate) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """(weight, channel ids) for each channel of the first tier."""
+    ordered = sorted(route.channels, key=lambda each: (each.tier, -each.weight, each.channel_id))
+    first = [each for each in ordered if each.tier == ordered[0].tier]
+    rest = [each.channel_id for each in ordered[len(first) :]]
+    for i, each in enumerate(first):
+        yield each.weight, (*(one.channel_id for one in first[i:] + first[:i]), *rest)
+
+
+def first_open(order: Sequence[int], closed: Collection[int]) -> int:
+    """The first of these channels that is not closed; the first of all where every one is. 0 where there is
+    none."""
+    return next((each for each in order if each not in closed), order[0] if order else 0)
 
 
 async def candidates(connection: Connection, message: Message) -> list[Candidate]:
@@ -120,26 +144,25 @@ async def explain(pool: Pool, question: schema.RouteQuestion) -> schema.RouteExp
         fitting = await candidates(connection, message)
         closed = await unusable(connection)
         stored = [route_of(row) for row in await connection.fetch(load("routes")["routes"])]
-    chosen = RoutePlan(fitting).route_of(number)
-    channel_id = RoutePlan(fitting, closed).channels(array("q", [number]))[0]
+    plan = RoutePlan(fitting)
+    chosen = plan.route_of(number)
     considered = [_considered(route, fitting, chosen, str(number)) for route in stored]
     considered.sort(key=lambda each: (not each.matches, -len(each.prefix)))
     if chosen is None:
         return schema.RouteExplanation(
             channel="", route="", why="no route leads there", order=[], considered=considered
         )
-    order = sorted(chosen.channels, key=lambda each: (each.channel_id != channel_id, each.tier, -each.weight))
-    channel = next((each.channel for each in chosen.channels if each.channel_id == channel_id), "")
-    skipped = [
-        f"{each.channel} ({closed[each.channel_id]})" for each in chosen.channels if each.channel_id in closed
-    ]
+    of = {each.channel_id: each for each in chosen.channels}
+    order = [of[channel_id] for channel_id in plan.order(number)]
+    channel = next((each.channel for each in order if each.channel_id not in closed), "")
+    skipped = [f"{each.channel} ({closed[each.channel_id]})" for each in order if each.channel_id in closed]
     why = f"{_by_prefix(chosen.prefix)} on route {chosen.name!r}"
     if skipped:
         why += f"; passed over: {', '.join(skipped)}"
     return schema.RouteExplanation(
         channel=channel,
         route=chosen.name,
-        why=why if channel else f"{why}; no other channel is left",
+        why=why if channel else f"{why}; no other channel is left: it waits",
         order=[
             schema.RouteChannel(channel=each.channel, tier=each.tier, weight=each.weight) for each in order
         ],

@@ -1,6 +1,7 @@
 """Settling: an ended campaign stops waiting for receipts, when none is out or at the horizon."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,11 +43,16 @@ def horizon_s(
     return min(float(validity_s) + BEYOND_VALIDITY_S, LONGEST_S, most_s)
 
 
-def _horizon_s(row: asyncpg.Record, most_s: float) -> float:
-    account, channel, options = (
-        msgspec.json.decode(row[name]) for name in ("account_settings", "settings", "options")
-    )
-    return horizon_s(account, channel, options, row["ended_at"], most_s)
+def _horizon_s(rows: Sequence[asyncpg.Record], most_s: float) -> float:
+    """The longest of the channels that a campaign went over."""
+
+    def of(row: asyncpg.Record) -> float:
+        account, channel, options = (
+            msgspec.json.decode(row[name]) for name in ("account_settings", "settings", "options")
+        )
+        return horizon_s(account, channel, options, row["ended_at"], most_s)
+
+    return max(map(of, rows))
 
 
 async def settle_due(pool: Pool, worker_id: int, most_s: float) -> list[UUID]:
@@ -56,15 +62,17 @@ async def settle_due(pool: Pool, worker_id: int, most_s: float) -> list[UUID]:
     queries = load("settle")
     settled = []
     async with pool.acquire() as connection:
+        candidates: dict[UUID, list[asyncpg.Record]] = {}
         for row in await connection.fetch(queries["candidates"]):
-            campaign_id = row["campaign_id"]
+            candidates.setdefault(row["campaign_id"], []).append(row)
+        for campaign_id, rows in candidates.items():
             async with connection.transaction():
                 await reconcile.lock(connection, (), [campaign_id])
                 counted = await counts(connection, campaign_id)
                 in_flight = counted.in_flight
-                if row["state"] in _ENDED_EARLY and counted.waiting > in_flight:
+                if rows[0]["state"] in _ENDED_EARLY and counted.waiting > in_flight:
                     continue  # its unclaimed rows are not counted as cancelled yet
-                waits_s = _horizon_s(row, most_s)
+                waits_s = _horizon_s(rows, most_s)
                 if not await connection.fetchval(queries["settle"], campaign_id, in_flight, waits_s):
                     continue
                 keys = await reconcile.campaign_keys(connection, [campaign_id])

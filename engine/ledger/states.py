@@ -58,9 +58,10 @@ SHOWN: dict[MessageState, str] = {
 CANCELLED = "CANCELLED"  # rows of a cancelled campaign that were never claimed
 
 # `submissions.status` of rows that gave no PDU (EncodedBatch.rejected); never a command_status
-ENCODE_STATUS = {1: -11, 2: -12, 3: -13, 4: -15, 5: -14, 6: -16}
+ENCODE_STATUS = {1: -11, 2: -12, 3: -13, 4: -15, 5: -14, 6: -16, 7: -17}
 ENCODE_CODE = {
     1: "too_long", 2: "empty", 3: "bad_number", 4: "bad_characters", 5: "changed", 6: "no_rate",
+    7: "no_route",
 }  # fmt: skip
 
 # `submissions.status` of outcomes that no SMSC gave

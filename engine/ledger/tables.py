@@ -17,7 +17,7 @@ SUBMISSIONS = (
 )  # fmt: skip
 DOUBTS = (
     "slice_id", "row_no", "part", "attempt", "parts", "reason", "doubted_at", "account_id", "bind_number",
-    "worker_id", "event", "msisdn",
+    "worker_id", "event", "msisdn", "channel_id",
 )  # fmt: skip
 RECEIPTS = (
     "slice_id", "row_no", "part", "verdict", "stat", "error", "done_at", "received_at", "account_id",
@@ -61,7 +61,7 @@ def encode_submissions(
     )
 
 
-def encode_doubts(batch: ResultBatch, bind: BindKey, worker_id: int) -> bytearray:
+def encode_doubts(batch: ResultBatch, bind: BindKey, channel: Ints, worker_id: int) -> bytearray:
     """`event`: doubts of one minute on one bind are one fault."""
     reasons, ends = bytearray(), array("i")
     events, event_ends = bytearray(), array("i")
@@ -84,6 +84,7 @@ def encode_doubts(batch: ResultBatch, bind: BindKey, worker_id: int) -> bytearra
             ("int4", worker_id),
             ("text", events, event_ends),
             ("int8", batch.msisdn),
+            ("int4", channel),
         ],
         batch.count,
     )

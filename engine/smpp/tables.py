@@ -258,6 +258,9 @@ class Class(StrEnum):
     THROTTLE = "throttle"  # too fast: pause the bind, the attempt is not counted
     QUEUE_FULL = "queue_full"  # this subscriber's queue, or the SMSC's: the message again later
     TEMPORARY = "temporary"  # up to three tries
+    CHANNEL = (
+        "channel"  # refused for good by this operator: another channel of the route may take it, else FAILED
+    )
     PERMANENT = "permanent"  # FAILED
 
 
@@ -271,7 +274,7 @@ class Status:
     meaning: str
 
 
-_P, _T, _S = Class.PERMANENT, Class.TEMPORARY, Class.SESSION
+_P, _T, _S, _C = Class.PERMANENT, Class.TEMPORARY, Class.SESSION, Class.CHANNEL
 
 _STATUSES = (
     Status(0x000, "ESME_ROK", Class.OK, "No error"),
@@ -283,8 +286,8 @@ _STATUSES = (
     Status(0x006, "ESME_RINVPRTFLG", _P, "Invalid priority flag"),
     Status(0x007, "ESME_RINVREGDLVFLG", _P, "Invalid registered delivery flag"),
     Status(0x008, "ESME_RSYSERR", _T, "System error at the SMSC"),
-    Status(0x00A, "ESME_RINVSRCADR", _P, "Invalid source address"),
-    Status(0x00B, "ESME_RINVDSTADR", _P, "Invalid destination address"),
+    Status(0x00A, "ESME_RINVSRCADR", _C, "Invalid source address"),
+    Status(0x00B, "ESME_RINVDSTADR", _C, "Invalid destination address"),
     Status(0x00C, "ESME_RINVMSGID", _P, "Message id is invalid"),
     Status(0x00D, "ESME_RBINDFAIL", _S, "Bind failed"),
     Status(0x00E, "ESME_RINVPASWD", _S, "Invalid password"),
@@ -292,7 +295,7 @@ _STATUSES = (
     Status(0x011, "ESME_RCANCELFAIL", _P, "cancel_sm failed"),
     Status(0x013, "ESME_RREPLACEFAIL", _P, "replace_sm failed"),
     Status(0x014, "ESME_RMSGQFUL", Class.QUEUE_FULL, "Message queue full"),
-    Status(0x015, "ESME_RINVSERTYP", _P, "Invalid service type"),
+    Status(0x015, "ESME_RINVSERTYP", _C, "Invalid service type"),
     Status(0x033, "ESME_RINVNUMDESTS", _P, "Invalid number of destinations"),
     Status(0x034, "ESME_RINVDLNAME", _P, "Invalid distribution list name"),
     Status(0x040, "ESME_RINVDESTFLAG", _P, "Invalid destination flag"),
@@ -300,10 +303,10 @@ _STATUSES = (
     Status(0x043, "ESME_RINVESMCLASS", _P, "Invalid esm_class"),
     Status(0x044, "ESME_RCNTSUBDL", _P, "Cannot submit to the distribution list"),
     Status(0x045, "ESME_RSUBMITFAIL", _T, "submit_sm or submit_multi failed"),
-    Status(0x048, "ESME_RINVSRCTON", _P, "Invalid source address TON"),
-    Status(0x049, "ESME_RINVSRCNPI", _P, "Invalid source address NPI"),
-    Status(0x050, "ESME_RINVDSTTON", _P, "Invalid destination address TON"),
-    Status(0x051, "ESME_RINVDSTNPI", _P, "Invalid destination address NPI"),
+    Status(0x048, "ESME_RINVSRCTON", _C, "Invalid source address TON"),
+    Status(0x049, "ESME_RINVSRCNPI", _C, "Invalid source address NPI"),
+    Status(0x050, "ESME_RINVDSTTON", _C, "Invalid destination address TON"),
+    Status(0x051, "ESME_RINVDSTNPI", _C, "Invalid destination address NPI"),
     Status(0x053, "ESME_RINVSYSTYP", _P, "Invalid system type"),
     Status(0x054, "ESME_RINVREPFLAG", _P, "Invalid replace_if_present flag"),
     Status(0x055, "ESME_RINVNUMMSGS", _P, "Invalid number of messages"),
@@ -322,10 +325,10 @@ _STATUSES = (
     Status(0x0C4, "ESME_RINVOPTPARAMVAL", _P, "Invalid optional parameter value"),
     Status(0x0FE, "ESME_RDELIVERYFAILURE", _T, "Delivery failure"),
     Status(0x0FF, "ESME_RUNKNOWNERR", _T, "Unknown error"),
-    Status(0x100, "ESME_RSERTYPUNAUTH", _P, "Not authorised for the service type"),
-    Status(0x101, "ESME_RPROHIBITED", _P, "Operation prohibited"),
-    Status(0x102, "ESME_RSERTYPUNAVAIL", _P, "Service type unavailable"),
-    Status(0x103, "ESME_RSERTYPDENIED", _P, "Service type denied"),
+    Status(0x100, "ESME_RSERTYPUNAUTH", _C, "Not authorised for the service type"),
+    Status(0x101, "ESME_RPROHIBITED", _C, "Operation prohibited"),
+    Status(0x102, "ESME_RSERTYPUNAVAIL", _C, "Service type unavailable"),
+    Status(0x103, "ESME_RSERTYPDENIED", _C, "Service type denied"),
     Status(0x104, "ESME_RINVDCS", _P, "Invalid data coding scheme"),
     Status(0x105, "ESME_RINVSRCADDRSUBUNIT", _P, "Invalid source address subunit"),
     Status(0x106, "ESME_RINVDSTADDRSUBUNIT", _P, "Invalid destination address subunit"),

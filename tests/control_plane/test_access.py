@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from control_plane.access import ALLOWED, Action, Actor, Role, enter
+from control_plane.access import ALLOWED, INSTALLATION, MASTER_ID, Action, Actor, Role, enter
 from control_plane.errors import Forbidden, NotFound
 
 HOME = uuid4()
@@ -37,6 +37,22 @@ def test_authors_write_and_do_not_decide_and_moderators_the_other_way_round() ->
 def test_analysts_only_look_and_see_no_recipients() -> None:
     assert all(action.startswith("view") for action in ALLOWED[Role.ANALYST])
     assert Action.VIEW_RECIPIENTS not in ALLOWED[Role.ANALYST]
+
+
+@pytest.mark.parametrize("action", [*INSTALLATION])
+def test_what_is_the_installations_is_asked_of_the_master_workspace(action: Action) -> None:
+    """A workspace's admin may not, though the table gives an admin everything."""
+    assert not enter(actor(memberships={HOME: Role.ADMIN}), HOME).may(action)
+    assert actor(memberships={MASTER_ID: Role.ADMIN}).may(action)
+    assert not actor(memberships={MASTER_ID: Role.MODERATOR}).may(action)
+    assert not actor(super_admin=True, must_set_password=True).may(action)
+    with pytest.raises(Forbidden):
+        actor(memberships={HOME: Role.ADMIN}).require(action)
+
+
+def test_money_is_the_installations_and_every_role_sees_its_own_wallet() -> None:
+    assert {Action.MANAGE_MONEY, Action.MANAGE_CHANNELS} <= INSTALLATION
+    assert all(Action.VIEW_WALLET in allowed for allowed in ALLOWED.values())
 
 
 def test_a_foreign_workspace_does_not_exist() -> None:

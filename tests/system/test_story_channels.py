@@ -1,6 +1,7 @@
-"""A second SMSC in Chromium: added, tested, sent over, traced, drained; and everything stopped and lifted.
+"""A second SMSC in Chromium: added, tested, routed to by prefix, drained; and all stopped and lifted.
 
-The product runs with a simulator of its own besides the demo's. Screenshots go where the other story's go.
+The product runs with a simulator of its own besides the demo's; both witnesses judge what arrived where.
+Screenshots go where the other story's go.
 """
 
 import json
@@ -8,19 +9,41 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import console_routes as routes
 import pytest
 from console_page import ARGUMENTS, CHROMIUM, Person
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from bench.simulators.smsc.witness import records
 from bench.stack import Stack
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.slow]
 
 SYSTEM_ID = "second"
 PASSWORD = "second08"
+FIRST, SECOND = "Demo SMSC", "Second SMSC"
+BY_ROUTES = "By routes"
 PATIENCE_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Smsc:
+    port: int
+    witness: Path
+
+
+@dataclass(frozen=True)
+class People:
+    root: Person
+    author: Person
+    moderator: Person
+
+    @property
+    def offences(self) -> list[str]:
+        return self.root.offences + self.author.offences + self.moderator.offences
 
 
 @pytest.fixture
@@ -33,9 +56,9 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def second_smsc() -> Iterator[int]:
-    """Its port."""
-    arguments = ["--port", "0", "--system-id", SYSTEM_ID, "--password", PASSWORD]
+def second_smsc(tmp_path: Path) -> Iterator[Smsc]:
+    witness = tmp_path / "second.log"
+    arguments = ["--port", "0", "--system-id", SYSTEM_ID, "--password", PASSWORD, "--witness", str(witness)]
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.simulators.smsc", *arguments, "--receipt-share", "1.0"],
         stdout=subprocess.PIPE,
@@ -43,35 +66,70 @@ def second_smsc() -> Iterator[int]:
     )
     try:
         assert process.stdout is not None
-        yield json.loads(process.stdout.readline())["listening"]
+        yield Smsc(json.loads(process.stdout.readline())["listening"], witness)
     finally:
         process.terminate()
         process.communicate()
 
 
 @pytest.fixture
-def root(product: Stack, tmp_path: Path) -> Iterator[Person]:
+def people(product: Stack, tmp_path: Path) -> Iterator[People]:
     shots = Path(os.environ.get("HELIOGRAPH_SCREENSHOTS") or tmp_path / "screenshots")
     shots.mkdir(parents=True, exist_ok=True)
+
+    def enter(browser: Browser, role: str) -> Person:
+        person = Person(browser, product.ready["ui"], shots)
+        person.first_login(*product.login_of(role))
+        return person
+
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        person = Person(browser, product.ready["ui"], shots)
-        person.first_login(*product.login_of("super admin"))
-        yield person
+        yield People(*(enter(browser, role) for role in ("super admin", "author", "moderator")))
         browser.close()
 
 
-def test_a_second_smsc_is_added_tested_traced_drained_and_all_is_stopped(
-    root: Person, second_smsc: int
+def test_a_second_smsc_is_added_tested_routed_to_drained_and_all_is_stopped(
+    people: People, product: Stack, second_smsc: Smsc, tmp_path: Path
 ) -> None:
+    root = people.root
     look_at_what_is_empty(root)
-    add(root, second_smsc)
+    add(root, second_smsc.port)
     send_tests(root)
+    routes.add_routes(root, FIRST, SECOND)
+    routes.ask(root, FIRST, SECOND)
+    routes.change_late(root)
+    routes.publish_and_credit(root, FIRST)
+    send_by_routes(people, product, second_smsc, tmp_path)
     drain(root)
     edit(root)
     classify(root)
     stop_and_lift(root)
-    assert root.offences == []
+    assert people.offences == []
+
+
+def send_by_routes(people: People, product: Stack, second: Smsc, folder: Path) -> None:
+    """Each number arrives at the simulator that its prefix leads to, and nowhere else."""
+    author, page = people.author, people.author.page
+    campaign = routes.write(author, routes.recipient_file(folder), BY_ROUTES)
+    routes.decide(people.moderator, BY_ROUTES)
+    routes.watch(author, campaign)
+    german, indian = routes.numbers(routes.GERMAN), routes.numbers(routes.INDIAN)
+    ours = {*german, *indian, *routes.numbers(routes.AMERICAN, routes.NOWHERE)}
+    arrived = {
+        name: sorted(one.destination for one in records(witness) if one.destination in ours)
+        for name, witness in ((FIRST, product.witness), (SECOND, second.witness))
+    }
+    assert arrived == {FIRST: german, SECOND: indian}
+    for channel in (FIRST, SECOND):
+        routes.goes_over(page, channel, routes.EACH, routes.EACH)
+    routes.goes_over(page, "No route", routes.NOWHERE)
+    expect(page.locator("[data-charged]")).to_have_text("1.50")
+    author.look("campaign-by-routes")
+    author.open(
+        "/wallet"
+    )  # 30 at 0.04 over the first, 30 codes to India at 0.01; nothing for what was blocked
+    expect(page.locator(".tile", has_text="Charged")).to_contain_text("1.50 EUR")
+    author.look("wallet-charged")
 
 
 def look_at_what_is_empty(root: Person) -> None:

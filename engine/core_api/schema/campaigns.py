@@ -1,8 +1,10 @@
 """Campaigns: sealed, commanded, counted, recounted."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+import msgspec
 
 from engine.core_api.schema.base import Struct
 from engine.core_api.schema.doubts import DoubtPolicy
@@ -10,6 +12,8 @@ from engine.core_api.schema.options import NO_OPTIONS, MessageOptions
 
 __all__ = [
     "Campaign",
+    "CampaignChannel",
+    "CampaignChannels",
     "CampaignCommand",
     "CampaignSpec",
     "CampaignState",
@@ -31,11 +35,13 @@ CampaignState = Literal["Pending", "Sending", "Paused", "Done", "Cancelled", "Fa
 Command = Literal["start", "pause", "resume", "cancel", "return"]
 ErrorContext = Literal["response", "receipt", "encode"]
 Lane = Literal["express", "bulk"]
+Category = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{0,40}$")]  # "": none
 
 
 class CampaignSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Seals a manifest; the campaign waits in Pending for its approval. `lane`: express goes out before bulk;
-    it changes nothing of what is sent, and is not sealed."""
+    """Seals a manifest; the campaign waits in Pending for its approval. `channel` "": every message goes
+    where the routes say when the campaign begins. `category` chooses routes and prices. `lane`: express
+    goes out before bulk; it changes nothing of what is sent, and is not sealed."""
 
     decision_id: UUID
     campaign_id: UUID
@@ -49,6 +55,7 @@ class CampaignSpec(Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: MessageOptions = NO_OPTIONS
     in_doubt: DoubtPolicy = "hold"
     lane: Lane = "bulk"
+    category: Category = ""
 
 
 class CampaignCommand(Struct, frozen=True, kw_only=True):
@@ -86,13 +93,14 @@ class Campaign(Struct, frozen=True, kw_only=True):
     campaign_id: UUID
     workspace_id: UUID
     name: str
-    channel: str
+    channel: str  # "": by routes
     sender: str
     text: str
     upload_id: UUID
     options: MessageOptions = NO_OPTIONS
     in_doubt: DoubtPolicy = "hold"
     lane: Lane = "bulk"
+    category: str = ""
     manifest_hash: str  # hex
     state: CampaignState
     reason: str
@@ -108,6 +116,21 @@ class Campaign(Struct, frozen=True, kw_only=True):
 
 class Campaigns(Struct, frozen=True, kw_only=True):
     campaigns: list[Campaign]
+
+
+class CampaignChannel(Struct, frozen=True, kw_only=True):
+    """Where a campaign's messages go: `rows` planned, `sent` accepted by the operator. Channel "": no
+    route."""
+
+    channel: str
+    rows: int
+    sent: int = 0
+
+
+class CampaignChannels(Struct, frozen=True, kw_only=True):
+    """Of a campaign by routes, once its first messages are planned; one entry where it names its channel."""
+
+    channels: list[CampaignChannel]
 
 
 class SeriesPoint(Struct, frozen=True, kw_only=True):

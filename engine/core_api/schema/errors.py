@@ -17,7 +17,7 @@ __all__ = [
     "MappedContext",
 ]
 
-ErrorClass = Literal["session", "throttle", "queue_full", "temporary", "permanent"]
+ErrorClass = Literal["session", "throttle", "queue_full", "temporary", "channel", "permanent"]
 MappedContext = Literal["response", "receipt"]
 
 

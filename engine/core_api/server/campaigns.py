@@ -52,6 +52,11 @@ async def several(request: Request) -> Response:
     )
 
 
+async def channels(request: Request) -> Response:
+    """Over which channels a campaign's messages go."""
+    return answer(await campaigns.channels(engine(request).pool, path_uuid(request)))
+
+
 async def series(request: Request) -> Response:
     """What was sent, delivered and failed in each 10 seconds."""
     return answer(await reports.series(engine(request).pool, path_uuid(request)))
@@ -97,6 +102,7 @@ routes = [
     Route("/campaigns/{id}", show, methods=["GET"]),
     Route("/campaigns/{id}/commands", command, methods=["POST"]),
     Route("/campaigns/{id}/series", series, methods=["GET"]),
+    Route("/campaigns/{id}/channels", channels, methods=["GET"]),
     Route("/campaigns/{id}/message-errors", message_errors, methods=["GET"]),
     Route("/campaigns/{id}/job-errors", job_errors, methods=["GET"]),
     Route("/campaigns/{id}/recipients", recipients, methods=["GET"]),

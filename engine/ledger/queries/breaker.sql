@@ -11,11 +11,16 @@ UPDATE channels SET tripped_at = now(), tripped_reason = $2 WHERE channel_id = $
 RETURNING channel_id;
 
 -- name: waiting
-UPDATE campaigns SET reason = $2 WHERE channel_id = $1 AND state = 'Sending' RETURNING campaign_id;
+-- Those that have no other channel.
+UPDATE campaigns c SET reason = $2
+WHERE state = 'Sending'
+  AND EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id AND l.channel_ids = ARRAY[$1::int])
+RETURNING campaign_id;
 
 -- name: reset
 UPDATE channels SET tripped_at = NULL, tripped_reason = '' WHERE name = $1 RETURNING channel_id;
 
 -- name: go_on
-UPDATE campaigns SET reason = ''
-WHERE channel_id = $1 AND state = 'Sending' AND reason LIKE 'channel tripped: %';
+UPDATE campaigns c SET reason = ''
+WHERE state = 'Sending' AND reason LIKE 'channel tripped: %'
+  AND EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id AND l.channel_ids = ARRAY[$1::int]);

@@ -1,5 +1,5 @@
 -- name: channel
-SELECT channel_id, name FROM channels WHERE name = $1 AND enabled;
+SELECT channel_id FROM channels WHERE name = $1 AND enabled;
 
 -- name: upload
 SELECT state, digest, accepted FROM uploads WHERE upload_id = $1 AND workspace_id = $2 FOR SHARE;
@@ -10,32 +10,39 @@ INSERT INTO manifests (manifest_hash, campaign_id, body) VALUES ($1, $2, $3) ON 
 -- name: create
 -- Anew, or over one that was returned.
 INSERT INTO campaigns AS c (campaign_id, workspace_id, name, channel_id, sender, sender_revision_id, text, upload_id,
-                            manifest_hash, accepted, options, in_doubt, state)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'Pending')
+                            manifest_hash, accepted, options, in_doubt, category, state)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'Pending')
 ON CONFLICT (campaign_id) DO UPDATE
 SET name = excluded.name, channel_id = excluded.channel_id, sender = excluded.sender,
     sender_revision_id = excluded.sender_revision_id, text = excluded.text, upload_id = excluded.upload_id,
     manifest_hash = excluded.manifest_hash, accepted = excluded.accepted, options = excluded.options,
-    in_doubt = excluded.in_doubt, state = 'Pending', reason = '',
+    in_doubt = excluded.in_doubt, category = excluded.category, state = 'Pending', reason = '',
     version = c.version + 1
 WHERE c.state = 'Returned' AND c.workspace_id = excluded.workspace_id
 RETURNING campaign_id;
+
+-- name: forget_legs
+DELETE FROM legs WHERE campaign_id = $1;
+
+-- name: only_leg
+-- Of a campaign that names its channel: all its rows.
+INSERT INTO legs (campaign_id, leg_no, channel_ids) VALUES ($1, 0, ARRAY[$2::int]);
 
 -- name: lane
 UPDATE campaigns SET lane = $2 WHERE campaign_id = $1;
 
 -- name: for_update
-SELECT c.*, ch.name AS channel, u.digest, u.accepted AS upload_accepted
+SELECT c.*, coalesce(ch.name, '') AS channel, u.digest, u.accepted AS upload_accepted
 FROM campaigns c
-JOIN channels ch USING (channel_id)
+LEFT JOIN channels ch USING (channel_id)
 JOIN uploads u USING (upload_id)
 WHERE c.campaign_id = $1
 FOR UPDATE OF c;
 
 -- name: manifest_parts
-SELECT c.*, ch.name AS channel, u.digest, u.accepted AS upload_accepted
+SELECT c.*, coalesce(ch.name, '') AS channel, u.digest, u.accepted AS upload_accepted
 FROM campaigns c
-JOIN channels ch USING (channel_id)
+LEFT JOIN channels ch USING (channel_id)
 JOIN uploads u USING (upload_id)
 WHERE c.campaign_id = $1;
 
@@ -48,11 +55,11 @@ WHERE campaign_id = $1 AND version = $2
 RETURNING campaign_id;
 
 -- name: view
-SELECT c.campaign_id, c.workspace_id, c.name, ch.name AS channel, c.sender, c.text, c.upload_id, c.manifest_hash,
-       c.state, c.reason, c.options, c.in_doubt AS doubt_policy, c.lane, c.accepted,
+SELECT c.campaign_id, c.workspace_id, c.name, coalesce(ch.name, '') AS channel, c.sender, c.text, c.upload_id, c.manifest_hash,
+       c.state, c.reason, c.options, c.in_doubt AS doubt_policy, c.lane, c.category, c.accepted,
        c.created_at, c.started_at, c.done_at, c.settled_at, s.*
 FROM campaigns c
-JOIN channels ch USING (channel_id)
+LEFT JOIN channels ch USING (channel_id)
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(sent), 0)::bigint AS sent,
            coalesce(sum(delivered), 0)::bigint AS delivered,
@@ -85,7 +92,9 @@ UPDATE campaigns c
 SET state = 'Done', reason = '', version = version + 1, done_at = now()
 WHERE c.campaign_id = $1
   AND c.state = 'Sending'
-  AND NOT EXISTS (SELECT FROM recipient_chunks r WHERE r.upload_id = c.upload_id AND r.chunk_no >= c.next_chunk)
+  AND EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id)
+  AND NOT EXISTS (SELECT FROM legs l JOIN recipient_chunks r ON r.upload_id = c.upload_id AND r.chunk_no >= l.next_chunk
+                  WHERE l.campaign_id = c.campaign_id)
   AND NOT EXISTS (SELECT FROM slices s
                   WHERE s.campaign_id = c.campaign_id AND s.state = 'open' AND s.claimed_to < s.row_count)
   AND NOT EXISTS (SELECT FROM claims k JOIN slices s USING (slice_id)

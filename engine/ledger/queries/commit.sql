@@ -21,10 +21,11 @@ SELECT campaign_id FROM campaigns WHERE campaign_id = ANY ($1::uuid[]) AND settl
 SELECT campaign_id, slice_id, row_no, state FROM message_states($1, $2, $3);
 
 -- name: keys
-SELECT campaign_id, workspace_id, channel_id, sender FROM campaigns WHERE campaign_id = ANY ($1::uuid[]);
+-- Channel 0 in the hours: of a campaign by routes, changed by something that does not say its channel.
+SELECT campaign_id, workspace_id, coalesce(channel_id, 0) AS channel_id, sender FROM campaigns WHERE campaign_id = ANY ($1::uuid[]);
 
 -- name: add_deltas
--- One row a campaign in; hourly rows of one workspace, channel and sender are one.
+-- Rows are by campaign and channel: a campaign by routes has several, its statistics one.
 WITH d AS MATERIALIZED (
     SELECT *
     FROM unnest($3::uuid[], $4::uuid[], $5::int[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
@@ -32,12 +33,19 @@ WITH d AS MATERIALIZED (
                 $16::bigint[], $17::bigint[], $18::bigint[])
          AS u (campaign_id, workspace_id, channel_id, sender, sent, delivered, undelivered, no_receipt, failed,
                in_doubt, submissions, parts, throttled, retried, receipts, charged)
+), by_campaign AS MATERIALIZED (
+    SELECT campaign_id, sender, sum(sent) AS sent, sum(delivered) AS delivered, sum(undelivered) AS undelivered,
+           sum(no_receipt) AS no_receipt, sum(failed) AS failed, sum(in_doubt) AS in_doubt,
+           sum(submissions) AS submissions, sum(parts) AS parts, sum(throttled) AS throttled, sum(retried) AS retried,
+           sum(receipts) AS receipts, sum(charged) AS charged
+    FROM d
+    GROUP BY campaign_id, sender
 ), stats AS (
     INSERT INTO campaign_stats AS t (campaign_id, worker_id, sender, sent, delivered, undelivered, no_receipt, failed,
                                      in_doubt, submissions, parts, throttled, retried, receipts, charged)
     SELECT campaign_id, $1, sender, sent, delivered, undelivered, no_receipt, failed, in_doubt, submissions, parts,
            throttled, retried, receipts, charged
-    FROM d
+    FROM by_campaign
     ON CONFLICT (campaign_id, worker_id, sender) DO UPDATE SET
         sent = t.sent + excluded.sent,
         delivered = t.delivered + excluded.delivered,
@@ -55,7 +63,7 @@ WITH d AS MATERIALIZED (
     INSERT INTO campaign_series AS t (campaign_id, bucket, worker_id, sent, delivered, failed)
     SELECT campaign_id, date_bin('10 seconds', $2, timestamptz '2020-01-01 00:00+00'), $1, sent, delivered,
            failed + undelivered
-    FROM d
+    FROM by_campaign
     WHERE sent <> 0 OR delivered <> 0 OR failed + undelivered <> 0
     ON CONFLICT (campaign_id, bucket, worker_id) DO UPDATE SET
         sent = t.sent + excluded.sent,

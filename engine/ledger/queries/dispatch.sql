@@ -29,29 +29,65 @@ UPDATE workers SET stopped_at = now()
 WHERE worker_id <> $1 AND stopped_at IS NULL AND lease_until < now() - make_interval(secs => $2::float8);
 
 -- name: sending
--- Campaigns that may go out now. A disabled channel or account keeps its campaigns waiting, a stop too.
-SELECT c.campaign_id, ch.account_id, coalesce(w.weight, 1) AS weight
-FROM campaigns c
-JOIN channels ch USING (channel_id)
+-- Legs of campaigns that may go out now, each over the first of its channels that is not closed ($1), or the first of
+-- all; and channels over which something released, or to go again, still waits. A disabled channel or account keeps
+-- its legs waiting, a stop too.
+WITH legs_now AS (
+    SELECT l.campaign_id, l.leg_no, true AS releases,
+           coalesce((SELECT u.channel_id FROM unnest(l.channel_ids) WITH ORDINALITY AS u (channel_id, place)
+                     WHERE u.channel_id <> ALL ($1::int[]) ORDER BY u.place LIMIT 1),
+                    l.channel_ids[1]) AS channel_id
+    FROM legs l
+    JOIN campaigns c USING (campaign_id)
+    WHERE c.state = 'Sending' AND cardinality(l.channel_ids) > 0
+), wanted AS (
+    SELECT campaign_id, leg_no, channel_id, bool_or(releases) AS releases
+    FROM (SELECT campaign_id, leg_no, channel_id, releases FROM legs_now
+          UNION ALL
+          SELECT s.campaign_id, s.leg_no, s.channel_id, false
+          FROM campaigns c
+          JOIN slices s USING (campaign_id)
+          WHERE c.state = 'Sending' AND c.channel_id IS NULL AND s.state = 'open' AND s.claimed_to < s.row_count) x
+    GROUP BY campaign_id, leg_no, channel_id
+)
+SELECT n.campaign_id, n.leg_no, n.channel_id, n.releases, ch.account_id, coalesce(w.weight, 1) AS weight
+FROM wanted n
+JOIN campaigns c USING (campaign_id)
+JOIN channels ch ON ch.channel_id = n.channel_id
 JOIN accounts a USING (account_id)
 LEFT JOIN workspace_weights w USING (workspace_id)
-WHERE c.state = 'Sending' AND ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
+WHERE ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
   AND NOT EXISTS (SELECT FROM stops p
                   WHERE p.lifted_at IS NULL
-                    AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id OR p.channel_id = c.channel_id))
-ORDER BY c.started_at, c.campaign_id;
+                    AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id OR p.channel_id = n.channel_id))
+ORDER BY c.started_at, c.campaign_id, n.leg_no;
 
 -- name: closed_reasons
--- Campaigns whose channel or account is closed wait, and say for what.
+-- Campaigns whose channel or account is closed wait, and say for what; so does one by routes that has a leg with rows
+-- and no channel that is open.
 UPDATE campaigns c SET reason = w.text
 FROM (
     SELECT s.campaign_id,
            CASE WHEN NOT ch.enabled THEN format('channel %s is disabled', ch.name)
                 ELSE format('account %s is disabled', a.name) END AS text
     FROM campaigns s
-    JOIN channels ch USING (channel_id)
+    JOIN LATERAL (
+        SELECT l.channel_ids[1] AS channel_id
+        FROM legs l
+        WHERE l.campaign_id = s.campaign_id
+          AND NOT EXISTS (SELECT FROM channels o JOIN accounts b USING (account_id)
+                          WHERE o.channel_id = ANY (l.channel_ids) AND o.enabled AND b.enabled)
+          AND (s.channel_id IS NOT NULL
+               OR EXISTS (SELECT FROM leg_chunks k WHERE k.campaign_id = l.campaign_id AND k.leg_no = l.leg_no
+                          AND (k.chunk_no > l.next_chunk OR k.chunk_no = l.next_chunk AND k.row_count > l.next_row))
+               OR EXISTS (SELECT FROM slices x WHERE x.campaign_id = l.campaign_id AND x.leg_no = l.leg_no
+                          AND x.state = 'open' AND x.claimed_to < x.row_count))
+        ORDER BY l.leg_no
+        LIMIT 1
+    ) l ON true
+    JOIN channels ch ON ch.channel_id = l.channel_id
     JOIN accounts a USING (account_id)
-    WHERE s.state = 'Sending' AND NOT (ch.enabled AND a.enabled)
+    WHERE s.state = 'Sending'
 ) w
 WHERE c.campaign_id = w.campaign_id AND c.state = 'Sending' AND c.reason <> w.text
   AND NOT (c.reason = 'stopped' OR c.reason LIKE 'stopped: %');
@@ -73,22 +109,33 @@ SELECT settings, account_id FROM channels WHERE channel_id = $1;
 SELECT dialect FROM uploads WHERE upload_id = $1;
 
 -- name: position
-SELECT next_chunk, next_row FROM campaigns WHERE campaign_id = $1 AND state = 'Sending';
+SELECT l.next_chunk, l.next_row
+FROM legs l
+JOIN campaigns c USING (campaign_id)
+WHERE l.campaign_id = $1 AND l.leg_no = $2 AND c.state = 'Sending';
 
 -- name: chunks
-SELECT chunk_no, row_count FROM recipient_chunks WHERE upload_id = $1 ORDER BY chunk_no;
+-- The leg's rows of each chunk, and where they begin in it.
+SELECT chunk_no, row_start, row_count FROM leg_chunks WHERE campaign_id = $1 AND leg_no = $2 ORDER BY chunk_no;
+
+-- name: channels_of_leg
+SELECT channel_ids FROM legs WHERE campaign_id = $1 AND leg_no = $2;
 
 -- name: chunk
-SELECT data, digest FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
+SELECT r.data, r.digest, r.row_count, p.permutation
+FROM recipient_chunks r
+LEFT JOIN chunk_plans p ON p.campaign_id = $3 AND p.chunk_no = r.chunk_no
+WHERE r.upload_id = $1 AND r.chunk_no = $2;
 
 -- name: open_slices
--- Those of worker $2, and of those that cannot claim them now: no bind of theirs of the account is bound, or they have no
+-- Those of worker $4, and of those that cannot claim them now: no bind of theirs of the account is bound, or they have no
 -- part of its TPS. Where two think so at once, the claims decide.
 SELECT s.slice_id, s.chunk_no, s.row_start, s.row_count, s.claimed_to
 FROM slices s
 JOIN channels ch USING (channel_id)
-WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to < s.row_count AND s.origin_slice_id IS NULL
-  AND (s.worker_id IS NULL OR s.worker_id = $2
+WHERE s.campaign_id = $1 AND s.leg_no = $2 AND s.channel_id = $3
+  AND s.state = 'open' AND s.claimed_to < s.row_count AND s.origin_slice_id IS NULL
+  AND (s.worker_id IS NULL OR s.worker_id = $4
        OR NOT EXISTS (SELECT
                       FROM shares h
                       JOIN workers w USING (worker_id)
@@ -101,40 +148,47 @@ WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to < s.row_count AND
 ORDER BY s.slice_id;
 
 -- name: slice
-SELECT s.claimed_to, s.state, c.rate_version
+SELECT s.claimed_to, s.row_count, s.channel_id, s.state, c.rate_version
 FROM slices s
 JOIN campaigns c USING (campaign_id)
 WHERE s.slice_id = $1;
 
--- name: plan_positions
-SELECT campaign_id, next_chunk, next_row
+-- name: hold_campaigns
+SELECT campaign_id
 FROM campaigns
 WHERE campaign_id = ANY ($1::uuid[]) AND state = 'Sending'
 ORDER BY campaign_id
 FOR UPDATE;
 
+-- name: plan_positions
+-- After `hold_campaigns`: nobody else moves them.
+SELECT campaign_id, leg_no, next_chunk, next_row
+FROM legs
+JOIN unnest($1::uuid[], $2::smallint[]) AS w (campaign_id, leg_no) USING (campaign_id, leg_no);
+
 -- name: release
-INSERT INTO slices (slice_id, campaign_id, chunk_no, channel_id, lane, row_start, row_count, worker_id)
-SELECT r.slice_id, r.campaign_id, r.chunk_no, c.channel_id, c.lane, r.row_start, r.row_count, $6
-FROM unnest($1::bigint[], $2::uuid[], $3::int[], $4::int[], $5::int[])
-     AS r(slice_id, campaign_id, chunk_no, row_start, row_count)
+INSERT INTO slices (slice_id, campaign_id, leg_no, chunk_no, channel_id, lane, row_start, row_count, worker_id)
+SELECT r.slice_id, r.campaign_id, r.leg_no, r.chunk_no, r.channel_id, c.lane, r.row_start, r.row_count, $8
+FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::int[], $5::int[], $6::int[], $7::int[])
+     AS r(slice_id, campaign_id, leg_no, channel_id, chunk_no, row_start, row_count)
 JOIN campaigns c USING (campaign_id);
 
 -- name: advance_plan
-UPDATE campaigns c SET next_chunk = p.next_chunk, next_row = p.next_row
-FROM unnest($1::uuid[], $2::int[], $3::int[]) AS p(campaign_id, next_chunk, next_row)
-WHERE c.campaign_id = p.campaign_id;
+UPDATE legs l SET next_chunk = p.next_chunk, next_row = p.next_row
+FROM unnest($1::uuid[], $2::smallint[], $3::int[], $4::int[]) AS p(campaign_id, leg_no, next_chunk, next_row)
+WHERE l.campaign_id = p.campaign_id AND l.leg_no = p.leg_no;
 
 -- name: claim
 -- Compare-and-swap on the slices' watermarks, by a worker whose lease holds, where no stop covers them. One range a
 -- slice; the ones that lost are not among the answers. Whoever is charged is charged by the list that he thinks.
 WITH wanted AS (
-    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $7::smallint[], $8::int[], $9::uuid[], $10::bytea[])
-        AS w(slice_id, row_start, row_end, bind_number, rate_version, workspace_id, row_costs)
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $7::smallint[], $8::int[], $9::uuid[], $10::bytea[], $11::int[])
+        AS w(slice_id, row_start, row_end, bind_number, rate_version, workspace_id, row_costs, channel_id)
 ), moved AS (
     UPDATE slices s SET claimed_to = w.row_end
     FROM wanted w, campaigns c
     WHERE s.slice_id = w.slice_id AND s.claimed_to = w.row_start AND s.state = 'open'
+      AND s.channel_id = w.channel_id AND w.row_end <= s.row_count
       AND c.campaign_id = s.campaign_id AND c.state = 'Sending' AND c.rate_version IS NOT DISTINCT FROM w.rate_version
       AND EXISTS (SELECT FROM workers
                   WHERE worker_id = $4 AND epoch = $5 AND stopped_at IS NULL AND lease_until > now())

@@ -1,9 +1,10 @@
 -- name: chunk
 -- Where the rows of an origin slice stand.
-SELECT r.data, s.row_start
+SELECT r.data, s.row_start, p.permutation
 FROM slices s
 JOIN campaigns c USING (campaign_id)
 JOIN recipient_chunks r ON r.upload_id = c.upload_id AND r.chunk_no = s.chunk_no
+LEFT JOIN chunk_plans p ON p.campaign_id = s.campaign_id AND p.chunk_no = s.chunk_no
 WHERE s.slice_id = $1;
 
 -- name: groups
@@ -62,7 +63,7 @@ SELECT campaign_id, state, reason, settled_at, sender, in_doubt FROM campaigns W
 -- name: members
 -- The undecided doubts of a group (of a campaign where $2 is null), oldest first; states are looked at afterwards.
 -- `attempt`: the highest of the part so far; of part 0, of the message.
-SELECT d.slice_id, d.row_no, d.part, d.reason, d.msisdn,
+SELECT d.slice_id, d.row_no, d.part, d.reason, d.msisdn, coalesce(d.channel_id, s.channel_id) AS channel_id,
        (SELECT coalesce(max(e.parts), 0) FROM (
             SELECT parts FROM submissions WHERE slice_id = d.slice_id AND row_no = d.row_no
             UNION ALL
@@ -96,12 +97,12 @@ WHERE d.slice_id = u.slice_id AND d.row_no = u.row_no AND d.part = u.part
 -- An operator's word on parts: an outcome with a status of our own.
 INSERT INTO submissions (slice_id, row_no, part, attempt, parts, outcome, status, msisdn, account_id, channel_id, smsc_id,
                          sent_at, responded_at, cost)
-SELECT u.slice_id, u.row_no, u.part, u.attempt, u.parts, $7, $8, u.msisdn, coalesce(c.account_id, 0), s.channel_id,
+SELECT u.slice_id, u.row_no, u.part, u.attempt, u.parts, $7, $8, u.msisdn, coalesce(c.account_id, 0), u.channel_id,
        u.smsc_id, now(), now(), u.cost
-FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::smallint[], $6::bigint[], $9::text[], $10::int[])
-    AS u (slice_id, row_no, part, attempt, parts, msisdn, smsc_id, cost)
-JOIN slices s ON s.slice_id = u.slice_id
-JOIN channels c ON c.channel_id = s.channel_id;
+FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::smallint[], $6::bigint[], $9::text[], $10::int[],
+            $11::int[])
+    AS u (slice_id, row_no, part, attempt, parts, msisdn, smsc_id, cost, channel_id)
+JOIN channels c USING (channel_id);
 
 -- name: reopen
 -- A campaign that was Done has something to send again.
@@ -126,7 +127,7 @@ SELECT coalesce(sum(no_receipt), 0)::bigint FROM campaign_stats WHERE campaign_i
 -- Only messages of one part: a receipt does not say of which part it is.
 WITH waiting AS MATERIALIZED (
     SELECT d.slice_id, d.row_no, d.part, d.attempt, d.msisdn, d.account_id, d.doubted_at, c.campaign_id, c.sender,
-           c.in_doubt
+           c.in_doubt, coalesce(d.channel_id, s.channel_id) AS channel_id
     FROM doubts d
     JOIN slices s USING (slice_id)
     JOIN campaigns c USING (campaign_id)
@@ -139,7 +140,7 @@ WITH waiting AS MATERIALIZED (
     WHERE o.matched_at IS NULL AND o.smsc_id <> ''
       AND o.received_at BETWEEN w.doubted_at - interval '10 minutes' AND w.doubted_at + interval '72 hours'
 )
-SELECT slice_id, row_no, part, attempt, msisdn, campaign_id, smsc_id
+SELECT slice_id, row_no, part, attempt, msisdn, campaign_id, smsc_id, channel_id
 FROM fits
 WHERE messages = 1 AND receipts = 1 AND in_doubt = 'await_receipt'
 ORDER BY campaign_id, slice_id, row_no

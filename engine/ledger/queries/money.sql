@@ -131,13 +131,15 @@ ON CONFLICT (workspace_id, worker_id) DO UPDATE SET free = wallet_lots.free;
 -- name: choose_list
 -- Whether a campaign is charged is decided once, before anything of it is released.
 UPDATE campaigns c SET rate_version = $2
-WHERE c.campaign_id = $1 AND c.rate_version IS NULL AND c.next_chunk = 0 AND c.next_row = 0
+WHERE c.campaign_id = $1 AND c.rate_version IS NULL
+  AND NOT EXISTS (SELECT FROM slices s WHERE s.campaign_id = c.campaign_id AND s.channel_id IS NOT NULL)
   AND EXISTS (SELECT FROM wallets w WHERE w.workspace_id = c.workspace_id)
 RETURNING rate_version;
 
 -- name: chosen_list
-SELECT c.rate_version, c.channel_id, c.workspace_id,
-       c.rate_version IS NULL AND c.next_chunk = 0 AND c.next_row = 0
+SELECT c.rate_version, c.category, c.workspace_id,
+       c.rate_version IS NULL
+       AND NOT EXISTS (SELECT FROM slices s WHERE s.campaign_id = c.campaign_id AND s.channel_id IS NOT NULL)
        AND EXISTS (SELECT FROM wallets w WHERE w.workspace_id = c.workspace_id) AS to_choose
 FROM campaigns c
 WHERE c.campaign_id = $1;

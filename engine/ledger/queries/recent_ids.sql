@@ -4,7 +4,7 @@
 SELECT n.*
 FROM (
     SELECT s.slice_id, s.row_no, s.part, s.parts, s.account_id, s.smsc_id, s.sent_at, coalesce(s.msisdn, -1) AS msisdn,
-           c.campaign_id, c.workspace_id, c.channel_id, c.sender
+           c.campaign_id, c.workspace_id, s.channel_id, c.sender
     FROM submissions s
     JOIN slices l ON l.slice_id = s.slice_id
     JOIN campaigns c ON c.campaign_id = l.campaign_id

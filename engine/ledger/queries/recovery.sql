@@ -11,7 +11,7 @@ ORDER BY w.worker_id;
 
 -- name: open_claims
 SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, k.workspace_id, k.row_costs, s.campaign_id,
-       s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt
+       s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt, s.channel_id
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.worker_id = $1 AND k.closed_at IS NULL
@@ -22,8 +22,8 @@ FOR UPDATE OF k;
 -- One row a claimed (row, part), part 0 for all of the message. In doubt is every part without a final result that was
 -- not deferred to a retry slice at this attempt or later. Part 0 in doubts: nobody knows how many parts there are.
 WITH claimed AS (
-    SELECT * FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::int[], $6::smallint[])
-        AS u (slice_id, row_no, part, attempt, account_id, bind_number)
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::smallint[], $5::int[], $6::smallint[], $9::int[])
+        AS u (slice_id, row_no, part, attempt, account_id, bind_number, channel_id)
 ), known AS (
     SELECT k.*, coalesce(e.parts, 0) AS parts
     FROM claimed k
@@ -34,18 +34,20 @@ WITH claimed AS (
               SELECT parts FROM doubts WHERE slice_id = k.slice_id AND row_no = k.row_no) x
     ) e
 ), part_rows AS (
-    SELECT k.slice_id, k.row_no, k.attempt, k.account_id, k.bind_number, k.parts, p.part::smallint AS part
+    SELECT k.slice_id, k.row_no, k.attempt, k.account_id, k.bind_number, k.channel_id, k.parts, p.part::smallint AS part
     FROM known k
     CROSS JOIN LATERAL generate_series(
         CASE WHEN k.part > 0 THEN k.part WHEN k.parts > 0 THEN 1 ELSE 0 END,
         CASE WHEN k.part > 0 THEN k.part ELSE k.parts END
     ) AS p (part)
 )
-INSERT INTO doubts (slice_id, row_no, part, attempt, parts, reason, account_id, bind_number, worker_id, event)
+INSERT INTO doubts (slice_id, row_no, part, attempt, parts, reason, account_id, bind_number, worker_id, event,
+                    channel_id)
 SELECT DISTINCT p.slice_id, p.row_no, p.part,
        greatest(p.attempt, coalesce((SELECT max(x.attempt) FROM submissions x
                                      WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part), 0)),
-       CASE WHEN p.part > 0 THEN p.parts ELSE 0 END, 'engine_restart', p.account_id, p.bind_number, $7::int, $8
+       CASE WHEN p.part > 0 THEN p.parts ELSE 0 END, 'engine_restart', p.account_id, p.bind_number, $7::int, $8,
+       p.channel_id
 FROM part_rows p
 WHERE NOT EXISTS (SELECT FROM submissions x
                   WHERE x.slice_id = p.slice_id AND x.row_no = p.row_no AND x.part = p.part

@@ -38,7 +38,7 @@ ORDER BY job_error_id
 LIMIT $4;
 
 -- name: campaign
-SELECT upload_id, state, settled_at IS NOT NULL AS settled FROM campaigns WHERE campaign_id = $1;
+SELECT campaign_id, state, settled_at IS NOT NULL AS settled FROM campaigns WHERE campaign_id = $1;
 
 -- name: slice_at
 -- The slice that holds the next row: this one, or the one after it.
@@ -54,7 +54,11 @@ ORDER BY s.slice_id
 LIMIT 1;
 
 -- name: chunk
-SELECT data FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
+SELECT r.data, p.permutation
+FROM campaigns c
+JOIN recipient_chunks r ON r.upload_id = c.upload_id AND r.chunk_no = $2
+LEFT JOIN chunk_plans p ON p.campaign_id = c.campaign_id AND p.chunk_no = $2
+WHERE c.campaign_id = $1;
 
 -- name: messages
 SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at

@@ -123,6 +123,12 @@ UPDATE uploads SET state = 'discarded', reason = 'kept to the end of its time' W
 -- name: forget_chunks
 UPDATE recipient_chunks SET data = NULL WHERE upload_id = $1 AND data IS NOT NULL;
 
+-- name: forget_plans
+-- Where a chunk's rows stood; how many there were of each leg is kept.
+UPDATE chunk_plans p SET permutation = NULL
+FROM campaigns c
+WHERE c.campaign_id = p.campaign_id AND c.upload_id = $1 AND p.permutation IS NOT NULL;
+
 -- name: forget_job_errors
 DELETE FROM job_errors WHERE upload_id = $1;
 

@@ -5,6 +5,8 @@ SET explicit_rows = explicit_rows || $6::bytea, explicit_parts = explicit_parts 
     row_count = row_count + $8
 WHERE slice_id = (SELECT slice_id FROM slices
                   WHERE origin_slice_id = $1 AND due_at = $5 AND attempt = $2 AND tries = $3 AND resend = $4
+                    AND channel_id = coalesce($10, (SELECT o.channel_id FROM slices o WHERE o.slice_id = $1))
+                    AND fallback_level = $11
                     AND state = 'open' AND claimed_to = 0 AND due_at > now() AND row_count + $8 <= $9
                   ORDER BY slice_id LIMIT 1
                   FOR UPDATE)
@@ -12,19 +14,20 @@ RETURNING slice_id;
 
 -- name: insert
 -- The place of its rows in the chunk is the origin's.
-INSERT INTO slices (slice_id, campaign_id, chunk_no, channel_id, lane, row_start, row_count, origin_slice_id,
+INSERT INTO slices (slice_id, campaign_id, chunk_no, leg_no, channel_id, lane, row_start, row_count, origin_slice_id,
                     explicit_rows, explicit_parts, attempt, tries, resend, fallback_level, due_at)
-SELECT $1, o.campaign_id, o.chunk_no, o.channel_id, o.lane, o.row_start, $3, o.slice_id, $4, $5, $6, $7, $8,
-       o.fallback_level, $9
+SELECT $1, o.campaign_id, o.chunk_no, o.leg_no, coalesce($10, o.channel_id), o.lane, o.row_start, $3, o.slice_id, $4,
+       $5, $6, $7, $8, $11, $9
 FROM slices o
 WHERE o.slice_id = $2;
 
 -- name: due
 -- Retry slices that may be claimed now.
-SELECT slice_id, campaign_id, chunk_no, row_start, row_count, claimed_to, origin_slice_id, explicit_rows,
-       explicit_parts, attempt, tries, resend
+SELECT slice_id, campaign_id, leg_no, channel_id, chunk_no, row_start, row_count, claimed_to, origin_slice_id,
+       explicit_rows, explicit_parts, attempt, tries, resend, fallback_level
 FROM slices
-WHERE campaign_id = ANY ($1::uuid[]) AND state = 'open' AND origin_slice_id IS NOT NULL
+WHERE (campaign_id, leg_no, channel_id) IN (SELECT * FROM unnest($1::uuid[], $4::smallint[], $5::int[]))
+  AND state = 'open' AND origin_slice_id IS NOT NULL
   AND claimed_to < row_count AND due_at <= now() AND NOT (slice_id = ANY ($2::bigint[]))
 ORDER BY due_at, slice_id
 LIMIT $3;
@@ -93,7 +96,7 @@ WHERE k.worker_id = $1 AND k.account_id = $2 AND k.closed_at IS NULL
 
 -- name: stranded_claims
 SELECT k.claim_id, k.row_start, k.row_end, s.slice_id, s.origin_slice_id, s.explicit_rows, s.explicit_parts,
-       s.attempt, s.tries, s.resend, s.campaign_id, k.workspace_id, k.row_costs
+       s.attempt, s.tries, s.resend, s.channel_id, s.fallback_level, s.campaign_id, k.workspace_id, k.row_costs
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.claim_id = ANY ($1::bigint[]) AND k.closed_at IS NULL
@@ -107,7 +110,7 @@ SELECT FROM slices WHERE slice_id = ANY ($1::bigint[]) ORDER BY slice_id FOR UPD
 -- name: overtaken
 -- What worker $3 gives back of slices of which another worker claimed rows behind.
 SELECT k.claim_id, greatest(k.row_start, b.row_no) AS row_start, k.row_end, s.slice_id, s.origin_slice_id,
-       s.explicit_rows, s.explicit_parts, s.attempt, s.tries, s.resend, s.campaign_id
+       s.explicit_rows, s.explicit_parts, s.attempt, s.tries, s.resend, s.channel_id, s.fallback_level, s.campaign_id
 FROM unnest($1::bigint[], $2::int[]) AS b (slice_id, row_no)
 JOIN slices s USING (slice_id)
 JOIN claims k USING (slice_id)

@@ -1,8 +1,11 @@
 -- name: candidates
-SELECT c.campaign_id, c.state, coalesce(c.done_at, c.created_at) AS ended_at, c.options, ch.settings,
-       coalesce(a.settings, '{}') AS account_settings
+-- A row for each channel that its messages may have gone over.
+SELECT c.campaign_id, c.state, coalesce(c.done_at, c.created_at) AS ended_at, c.options,
+       coalesce(ch.settings, '{}') AS settings, coalesce(a.settings, '{}') AS account_settings
 FROM campaigns c
-JOIN channels ch USING (channel_id)
+LEFT JOIN LATERAL (SELECT DISTINCT unnest(l.channel_ids) AS channel_id
+                   FROM legs l WHERE l.campaign_id = c.campaign_id) l ON true
+LEFT JOIN channels ch ON ch.channel_id = l.channel_id
 LEFT JOIN accounts a USING (account_id)
 WHERE c.state IN ('Done', 'Cancelled', 'Failed', 'Expired')
   AND c.settled_at IS NULL

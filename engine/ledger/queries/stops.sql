@@ -37,7 +37,10 @@ FROM (
            (SELECT 'stopped' || CASE WHEN p.reason = '' THEN '' ELSE ': ' || p.reason END
             FROM stops p
             WHERE p.lifted_at IS NULL
-              AND (p.scope = 'everything' OR p.workspace_id = s.workspace_id OR p.channel_id = s.channel_id)
+              AND (p.scope = 'everything' OR p.workspace_id = s.workspace_id OR p.channel_id = s.channel_id
+                   OR s.channel_id IS NULL
+                      AND EXISTS (SELECT FROM legs l
+                                  WHERE l.campaign_id = s.campaign_id AND l.channel_ids[1] = p.channel_id))
             ORDER BY p.stopped_at
             LIMIT 1) AS text
     FROM campaigns s

@@ -9,10 +9,12 @@ WHERE ($1::uuid IS NULL OR c.campaign_id = $1)
 ORDER BY c.created_at, c.campaign_id;
 
 -- name: campaign
-SELECT c.state, c.accepted, c.next_chunk, c.next_row, c.rate_version, c.channel_id, c.settled_at IS NOT NULL AS settled,
+SELECT c.state, c.accepted, c.rate_version, c.category, c.settled_at IS NOT NULL AS settled,
        u.digest AS upload_digest, m.body IS NULL OR sha256(m.body) <> c.manifest_hash AS unsealed,
-       (SELECT coalesce(sum(r.row_count), 0) FROM recipient_chunks r
-        WHERE r.upload_id = c.upload_id AND r.chunk_no < c.next_chunk)::bigint + c.next_row AS position,
+       (SELECT coalesce(sum(k.row_count), 0)
+        FROM leg_chunks k JOIN legs l USING (campaign_id, leg_no)
+        WHERE k.campaign_id = c.campaign_id AND k.chunk_no < l.next_chunk)::bigint
+       + (SELECT coalesce(sum(next_row), 0) FROM legs WHERE campaign_id = c.campaign_id)::bigint AS position,
        (SELECT coalesce(sum(s.row_count), 0) FROM slices s
         WHERE s.campaign_id = c.campaign_id AND s.origin_slice_id IS NULL)::bigint AS sliced
 FROM campaigns c
@@ -41,6 +43,20 @@ FROM (
 ) s
 WHERE s.row_start < s.previous_end
 ORDER BY s.slice_id
+LIMIT 1;
+
+-- name: ill_planned
+-- A chunk whose rows do not stand in the legs' order once each.
+SELECT p.chunk_no, r.row_count,
+       CASE WHEN p.ends[cardinality(p.ends)] <> r.row_count THEN p.ends[cardinality(p.ends)]
+            ELSE octet_length(p.permutation) / 4 END AS found
+FROM chunk_plans p
+JOIN campaigns c USING (campaign_id)
+JOIN recipient_chunks r ON r.upload_id = c.upload_id AND r.chunk_no = p.chunk_no
+WHERE p.campaign_id = $1
+  AND (p.ends[cardinality(p.ends)] <> r.row_count OR octet_length(p.permutation) <> 4 * r.row_count
+       OR cardinality(p.ends) <> (SELECT count(*) FROM legs l WHERE l.campaign_id = p.campaign_id))
+ORDER BY p.chunk_no
 LIMIT 1;
 
 -- name: beyond_chunk
@@ -151,29 +167,29 @@ FROM campaign_series
 WHERE campaign_id = $1;
 
 -- name: hourly
--- Where the hours of a workspace, channel and sender are not the sum of its campaigns; both are written in one commit.
+-- Where the hours of a workspace and sender are not the sum of its campaigns; both are written in one commit.
 WITH by_campaign AS (
-    SELECT c.workspace_id, c.channel_id, t.sender, sum(t.sent) AS sent, sum(t.delivered) AS delivered,
+    SELECT c.workspace_id, t.sender, sum(t.sent) AS sent, sum(t.delivered) AS delivered,
            sum(t.failed + t.undelivered) AS failed, sum(t.parts) AS parts
     FROM campaign_stats t
     JOIN campaigns c USING (campaign_id)
-    GROUP BY c.workspace_id, c.channel_id, t.sender
+    GROUP BY c.workspace_id, t.sender
 ), by_hour AS (
-    SELECT workspace_id, channel_id, sender, sum(sent) AS sent, sum(delivered) AS delivered, sum(failed) AS failed,
+    SELECT workspace_id, sender, sum(sent) AS sent, sum(delivered) AS delivered, sum(failed) AS failed,
            sum(parts) AS parts
     FROM hourly_stats
-    GROUP BY workspace_id, channel_id, sender
+    GROUP BY workspace_id, sender
 )
-SELECT workspace_id, channel_id, sender,
+SELECT workspace_id, sender,
        coalesce(c.sent, 0)::bigint AS sent, coalesce(h.sent, 0)::bigint AS hourly_sent,
        coalesce(c.delivered, 0)::bigint AS delivered, coalesce(h.delivered, 0)::bigint AS hourly_delivered,
        coalesce(c.failed, 0)::bigint AS failed, coalesce(h.failed, 0)::bigint AS hourly_failed,
        coalesce(c.parts, 0)::bigint AS parts, coalesce(h.parts, 0)::bigint AS hourly_parts
 FROM by_campaign c
-FULL JOIN by_hour h USING (workspace_id, channel_id, sender)
+FULL JOIN by_hour h USING (workspace_id, sender)
 WHERE (coalesce(c.sent, 0), coalesce(c.delivered, 0), coalesce(c.failed, 0), coalesce(c.parts, 0))
       <> (coalesce(h.sent, 0), coalesce(h.delivered, 0), coalesce(h.failed, 0), coalesce(h.parts, 0))
-ORDER BY workspace_id, channel_id, sender;
+ORDER BY workspace_id, sender;
 
 -- name: wallets
 -- What each wallet says, and what transactions, campaigns and parts in doubt say of it.
@@ -194,7 +210,7 @@ ORDER BY w.workspace_id;
 -- name: charged_claims
 -- Open claims that reserved something.
 SELECT k.claim_id, k.slice_id, k.row_start, k.row_end, k.account_id, k.bind_number, k.workspace_id, k.row_costs,
-       s.campaign_id, s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt
+       s.campaign_id, s.origin_slice_id, s.explicit_rows, s.explicit_parts, s.attempt, s.channel_id
 FROM claims k
 JOIN slices s USING (slice_id)
 WHERE k.closed_at IS NULL AND k.workspace_id IS NOT NULL
@@ -202,7 +218,7 @@ ORDER BY k.claim_id;
 
 -- name: costs
 -- The first thousand outcomes of up to 50 slices, which the hash of their ids picks.
-SELECT x.slice_id, x.row_no, x.part, x.attempt, x.parts, x.status, x.msisdn, x.cost
+SELECT x.slice_id, x.row_no, x.part, x.attempt, x.parts, x.status, x.msisdn, x.cost, x.channel_id
 FROM (SELECT slice_id FROM slices WHERE campaign_id = $1 AND origin_slice_id IS NULL
       ORDER BY hashint8(slice_id), slice_id LIMIT 50) s
 CROSS JOIN LATERAL (SELECT * FROM submissions WHERE slice_id = s.slice_id ORDER BY row_no, part, attempt LIMIT 1000) x;

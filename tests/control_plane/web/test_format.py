@@ -20,6 +20,21 @@ def test_a_percentage_is_complete_only_when_all_is_there(share: float, text: str
 
 
 @pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0.00"),
+        (12_345_600, "1,234.56"),
+        (120, "0.0120"),
+        (-5_000, "-0.50"),
+        (10**15, "100,000,000,000.00"),
+        (None, "–"),
+    ],
+)
+def test_money_has_four_decimals_only_where_two_do_not_say_it(amount: int | None, text: str) -> None:
+    assert show.money(amount) == text
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0 B"), (999, "999 B"), (1_000, "1.0 kB"), (999_600, "1.0 MB"), (1_234_567_890, "1.2 GB")],
 )

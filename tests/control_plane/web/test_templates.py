@@ -84,7 +84,7 @@ def test_a_template_compiles(file: Path) -> None:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, extensions=["jinja2.ext.i18n"]
     )
     environment.filters.update(
-        dict.fromkeys(("n", "rate", "percent", "size", "duration", "ago", "exact", "rfc3339"), str)
+        dict.fromkeys(("n", "rate", "money", "percent", "size", "duration", "ago", "exact", "rfc3339"), str)
     )
     assert environment.get_template(str(file.relative_to(TEMPLATES))) is not None
 

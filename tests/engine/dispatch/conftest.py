@@ -21,7 +21,7 @@ import pytest
 from engine.core_api import schema
 from engine.dispatch.dispatcher import Dispatcher
 from engine.dispatch.worker import Worker
-from engine.ledger import accounts, campaigns, equation
+from engine.ledger import accounts, campaigns, equation, routes
 from engine.ledger.migrate import migrate
 from engine.ledger.pool import Pool, open_pool
 from engine.ledger.secrets import SecretBox
@@ -200,6 +200,13 @@ class Room:
             )
         return name
 
+    async def route(self, name: str, *channels: str | tuple[str, int, int], **given: Any) -> schema.Route:
+        """Over channels by name, or (name, tier, weight)."""
+        over = [(each, 1, 1) if isinstance(each, str) else each for each in channels]
+        listed = [schema.RouteChannel(channel=each, tier=tier, weight=weight) for each, tier, weight in over]
+        spec = schema.RouteSpec(decision_id=uuid4(), name=name, channels=listed, **given)
+        return await routes.put(self.pool, None, spec)
+
     async def upload(self, rows: int, chunk_rows: int = 1000, names: list[str] | None = None) -> UUID:
         """Numbers from 447700000000 on, and a column `name`."""
         upload_id = uuid4()
@@ -234,7 +241,7 @@ class Room:
         text: str = "Hello {{name}}",
         *,
         start: bool = True,
-        lane: schema.Lane = "bulk",
+        **given: Any,
     ) -> UUID:
         campaign_id = uuid4()
         sealed = await campaigns.create(
@@ -249,7 +256,7 @@ class Room:
                 sender_revision_id=uuid4(),
                 text=text,
                 upload_id=upload_id,
-                lane=lane,
+                **given,
             ),
         )
         if start:
@@ -326,6 +333,15 @@ async def room(ledger_dsn: str, tmp_path: Path) -> AsyncIterator[Room]:
 
 @pytest.fixture
 async def smsc() -> AsyncIterator[Smsc]:
+    started = Smsc()
+    await started.start()
+    yield started
+    await started.stop()
+
+
+@pytest.fixture
+async def other_smsc() -> AsyncIterator[Smsc]:
+    """Another operator."""
     started = Smsc()
     await started.start()
     yield started

@@ -9,7 +9,7 @@ import pytest
 
 from engine.dispatch import claims
 from engine.dispatch.campaign import OpenSlice
-from engine.dispatch.planner import Release
+from engine.dispatch.planner import LegKey, Release
 from engine.dispatch.release import release
 from engine.dispatch.worker import Worker
 from engine.ledger import retries
@@ -49,13 +49,19 @@ async def took(room: Room, worker: Worker, each: OpenSlice, count: int) -> bool:
     return each.slice_id in done.ids
 
 
+def unpriced(channel_id: int, **given: Any) -> Any:
+    """As much of a run as a claim looks at."""
+    return SimpleNamespace(pricing=None, key=SimpleNamespace(channel_id=channel_id), **given)
+
+
 async def claim_all(room: Room, worker: Worker) -> None:
     """Whatever may be claimed of any slice."""
     rows = await room.pool.fetch("SELECT * FROM slices WHERE state = 'open' AND claimed_to < row_count")
-    run: Any = SimpleNamespace(pricing=None)
     orders = [
         claims.Order(
-            OpenSlice(row["slice_id"], run, 0, 0, row["row_count"], row["claimed_to"]),
+            OpenSlice(
+                row["slice_id"], unpriced(row["channel_id"]), 0, 0, row["row_count"], row["claimed_to"]
+            ),
             row["row_count"] - row["claimed_to"],
         )
         for row in rows
@@ -66,8 +72,9 @@ async def claim_all(room: Room, worker: Worker) -> None:
 async def released(room: Room, rows: int) -> tuple[UUID, OpenSlice]:
     channel = await room.channel(1)
     campaign = await room.campaign(channel, await room.upload(rows))
-    done = await release(room.pool, [Release(campaign, 0, 0, rows)], {campaign: [rows]}, 1)
-    run: Any = SimpleNamespace(pricing=None)
+    leg = LegKey(campaign, 0, await room.pool.fetchval("SELECT channel_id FROM channels"))
+    run = unpriced(leg.channel_id, chunk_rows=[rows], place=lambda chunk_no, row: row)
+    done = await release(room.pool, [Release(leg, 0, 0, rows)], {leg: run}, 1)
     return campaign, OpenSlice(next(iter(done.slices)), run, 0, 0, rows)
 
 

@@ -29,12 +29,16 @@ class Judge:
 
     delays: Delays = field(default_factory=Delays)
     full: bool = False
+    further: bool = False  # a channel after this one
 
     def classify(self, claim: int, status: int) -> Class:
         return classify(status)
 
     def tries(self, claim: int, attempt: int) -> int:
         return attempt
+
+    def has_next(self, claim: int) -> bool:
+        return self.further
 
     def crowded(self) -> bool:
         return self.full
@@ -118,11 +122,20 @@ def test_retries_in_the_claim_count_the_attempt() -> None:
 
 def test_deferred_parts_say_when_and_how_often_they_were_tried() -> None:
     batch = results(0, 0x08, 0x14, attempt=1)
-    found = {tuple(retry.indices): (delay_s, tries, retry.attempt) for delay_s, tries, retry in
+    found = {tuple(retry.indices): (delay_s, tries, retry.attempt) for delay_s, tries, retry, _ in
              defer(batch, outcomes(batch, Judge()), Judge())}  # fmt: skip
     assert found[1,] == (30.0, 2, 2)
     assert 300 <= found[2,][0] <= 900
     assert found[2,][1:] == (2, 2)
+
+
+def test_what_a_channel_refuses_goes_over_the_next_one_at_once_and_fails_where_there_is_none() -> None:
+    batch = results(0x0A, 0x01, attempt=1)
+    assert list(outcomes(batch, Judge())) == [FAILED, FAILED]
+    judge = Judge(further=True)
+    assert list(outcomes(batch, judge)) == [DEFERRED, FAILED]
+    [(delay_s, tries, retry, over_next)] = defer(batch, outcomes(batch, judge), judge)
+    assert (delay_s, tries, retry.attempt, over_next) == (0.0, 0, 2, True)
 
 
 def test_a_throttled_part_keeps_its_attempt() -> None:

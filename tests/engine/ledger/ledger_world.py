@@ -218,8 +218,8 @@ class Driver:
             batch.count += 1
             outcome.append(code)
             if code == DEFERRED and not late:
-                pair = (array("i", [row]), array("h", [part]))
-                deferrals.append(Deferral(self.claims[handle], attempt + 1, attempt + 1, 0.0, *pair))
+                claim, pair = self.claims[handle], (array("i", [row]), array("h", [part]))
+                deferrals.append(Deferral(claim, attempt + 1, attempt + 1, 0.0, claim.channel_id, 0, *pair))
         updates = self.tally.apply(batch, outcome)
         self.writer.results(BindKey(self.account_id, 0), batch, outcome, updates, self.claims, deferrals)
 
@@ -293,9 +293,7 @@ async def start_campaign(pool: Pool, rows: int) -> tuple[CampaignKey, int]:
             channel_id,
             rows,
         )
-        await connection.execute(
-            "UPDATE campaigns SET next_chunk = 1 WHERE campaign_id = $1", sealed.campaign_id
-        )
+        await connection.execute("UPDATE legs SET next_chunk = 1 WHERE campaign_id = $1", sealed.campaign_id)
     key = CampaignKey(sealed.campaign_id, workspace_id, channel_id, "ACME")
     return key, slice_id
 

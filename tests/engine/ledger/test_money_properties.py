@@ -62,6 +62,11 @@ class MoneyWorld:
         table = prefixes.PrefixTable([rate.prefix for rate in RATES], [rate.price for rate in RATES])
         return cls(driver, Pricing(workspace, sheet.version, table))
 
+    @property
+    def run(self) -> SimpleNamespace:
+        """As much of a run as a claim looks at."""
+        return SimpleNamespace(pricing=self.pricing, key=self.driver.campaign)
+
     async def _commit(self, each: OpenSlice, batch: EncodedBatch, count: int) -> ClaimInfo | None:
         driver = self.driver
         worker = SimpleNamespace(worker_id=driver.writer.worker_id, epoch=1)
@@ -111,7 +116,7 @@ class MoneyWorld:
             driver.parts[row] = parts
             for part in range(1, parts + 1):
                 self._add(batch, handle, row, part, row)
-        each = OpenSlice(driver.slice_id, SimpleNamespace(pricing=self.pricing), 0, 0, ROWS, claimed_to=start)
+        each = OpenSlice(driver.slice_id, self.run, 0, 0, ROWS, claimed_to=start)
         if await self._commit(each, batch, len(parts_of_rows)) is None:
             driver.index = known
             return
@@ -151,7 +156,7 @@ class MoneyWorld:
                         sent.append((number, each))
             again = SimpleNamespace(attempt=row["attempt"], resend=row["resend"])
             open_slice = OpenSlice(
-                row["slice_id"], SimpleNamespace(pricing=self.pricing), 0, 0, row["row_count"],
+                row["slice_id"], self.run, 0, 0, row["row_count"],
                 claimed_to=row["claimed_to"], again=again,
             )  # fmt: skip
             count = row["row_count"] - row["claimed_to"]

@@ -161,9 +161,9 @@ async def test_done_needs_every_chunk_slice_and_claim(pool, box):
     assert not await finish()  # a claim is open
     driver.accept(0, 1)
     await driver.writer.flush()
-    await pool.execute("UPDATE campaigns SET next_chunk = 0 WHERE campaign_id = $1", id_)
+    await pool.execute("UPDATE legs SET next_chunk = 0 WHERE campaign_id = $1", id_)
     assert not await finish()  # a chunk is not planned
-    await pool.execute("UPDATE campaigns SET next_chunk = 1 WHERE campaign_id = $1", id_)
+    await pool.execute("UPDATE legs SET next_chunk = 1 WHERE campaign_id = $1", id_)
     assert await finish()
 
 

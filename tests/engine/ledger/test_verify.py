@@ -87,8 +87,8 @@ TAMPERED = [
     ("UPDATE campaign_series SET failed = failed - 1 WHERE campaign_id = (SELECT campaign_id FROM slices WHERE slice_id = $1)",
      "series", "campaign_series", "campaign_id="),
     ("UPDATE hourly_stats SET parts = parts + $1 - $1 + 1", "hourly", "hourly_stats", "workspace_id="),
-    ("UPDATE campaigns SET next_row = 1 WHERE campaign_id = (SELECT campaign_id FROM slices WHERE slice_id = $1)",
-     "planned", "campaigns", "campaign_id="),
+    ("UPDATE legs SET next_row = 1 WHERE campaign_id = (SELECT campaign_id FROM slices WHERE slice_id = $1)",
+     "planned", "legs", "campaign_id="),
     ("UPDATE recipient_chunks SET data = data || '\\x00' WHERE $1::bigint > 0", "chunk", "recipient_chunks", "chunk_no=0"),
     ("UPDATE manifests SET body = body || '\\x20' WHERE $1::bigint > 0", "manifest", "manifests", "campaign_id="),
     ("INSERT INTO receipts (slice_id, row_no, part, verdict, stat, received_at, account_id)"

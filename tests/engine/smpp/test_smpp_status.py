@@ -11,8 +11,10 @@ CLASSES = {
     Class.THROTTLE: "58",
     Class.QUEUE_FULL: "14",
     Class.TEMPORARY: "08 45 64 FE FF",
-    Class.PERMANENT: "01 02 03 06 07 0A 0B 15 33 34 40 42 43 44 48 49 50 51 53 54 55 61 62 63 65 66 "
-    "C0 C1 C2 C3 C4 100 101 102 103 104 105 106 107 108 109 10A 10B 10C 10D 10E 10F 110 111 112",
+    # permanent in the notes too; a campaign by routes has a further channel for them
+    Class.CHANNEL: "0A 0B 15 48 49 50 51 100 101 102 103",
+    Class.PERMANENT: "01 02 03 06 07 33 34 40 42 43 44 53 54 55 61 62 63 65 66 C0 C1 C2 C3 C4 "
+    "104 105 106 107 108 109 10A 10B 10C 10D 10E 10F 110 111 112",
 }
 
 

@@ -85,6 +85,10 @@ function show(figures) {
     if ("rare" in tile.dataset) tile.hidden = !value;
   }
   part("doubt").hidden = !figures.outcome.in_doubt;
+  part("unpaid").hidden = !figures.unpaid;
+  const charged = part("charged");
+  put(charged, figures.charged);
+  charged.hidden = charged.previousElementSibling.hidden = !figures.charged;
   const size = document.querySelector("[data-cancel-size]");
   if (size) put(size, fill(page.dataset.sayCancel, { n: number(figures.unsent) }));
   return undefined;
@@ -109,6 +113,9 @@ function listen() {
   source.addEventListener("end", () => {
     source.close();
     chart?.load();
+    if (document.getElementById("over-channels")) {
+      htmx.ajax("GET", `${base}/channels`, { target: "#over-channels", swap: "outerHTML" });
+    }
     const tab = document.querySelector("#tabs [aria-current]");
     if (tab) htmx.ajax("GET", tab.getAttribute("href"), { target: "#tabs", swap: "outerHTML" });
   });

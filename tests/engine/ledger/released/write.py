@@ -126,14 +126,14 @@ async def story(dsn, folder):
     await until(core, orphans, lambda seen: seen.state == "Done" and seen.counts.parts == 60)
     await asyncio.sleep(4)  # held receipts become orphans
     smsc.kill()
-    smsc = simulator(port, "--error", "0x0B=0.05", "--throttle-share", "0.05")
+    smsc = simulator(port, "--error", "0x0B=0.05", "--throttle-share", "0.05", "--latency-ms", "60")
     done = await campaign(core, "done", 80, "Hello {{name}}")
     await until(core, done, lambda seen: seen.settled)
     paused = await campaign(core, "paused", 300, LONG)
     await until(core, paused, lambda seen: seen.counts.parts > 150)
     smsc.kill()  # a window in doubt: connection lost
-    await until(core, paused, lambda seen: seen.counts.in_doubt > 0)
     smsc = simulator(port)
+    await until(core, paused, lambda seen: seen.counts.in_doubt > 0)
     await until(core, paused, lambda seen: seen.counts.parts > 250)
     await command(core, paused, "pause")
     cancelled = await campaign(core, "cancelled", 200, "Hello {{name}}")
