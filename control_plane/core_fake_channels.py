@@ -215,6 +215,8 @@ class FakeChannels(FakeOperations):
             _check(fields.get("settings", {}))
             if password := fields.pop("password", ""):
                 self.passwords[name] = password
+            elif any(fields.get(key, getattr(found, key)) != getattr(found, key) for key in ("host", "port")):
+                refuse("invalid", 422, "give the password again", "password")
             secrets = {*found.secrets_set, *fields.pop("secrets", {})}
             self._accounts[name] = msgspec.structs.replace(
                 found, **fields, secrets_set=sorted(secrets), version=found.version + 1

@@ -68,6 +68,7 @@ class FakeOperations(FakeReach):
                 reason=spec.reason,
                 stopped_at=STARTED,
                 lifted_at=None,
+                made_by=spec.made_by,
             )
             self.done.append("stop")
         return self._stops[spec.decision_id]

@@ -193,6 +193,7 @@ class MaskedRecipient:
     error: str
     sent_at: datetime | None
     done_at: datetime | None
+    corrected: bool = False
 
 
 @dataclass(frozen=True)

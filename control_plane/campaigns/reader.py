@@ -223,4 +223,5 @@ def _masked(key: bytes, one: schema.Recipient) -> MaskedRecipient:
         error=one.error,
         sent_at=one.sent_at,
         done_at=one.done_at,
+        corrected=one.corrected,
     )

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 AGAIN_S = 0.5
 REASON_LIMIT = 200
+INSTALLATION, WORKSPACE = "installation", "workspace"  # the rank of who made a stop; kept by the engine
 
 
 class Stops:
@@ -79,13 +80,14 @@ class Stops:
             raise
 
     async def lift(self, actor: Actor, stop_id: UUID) -> schema.Stop:
-        """Sending goes on where the stop held it. Raises Forbidden, NotFound, StoreUnavailable."""
+        """Sending goes on where the stop held it. What the installation's administrators stopped only they
+        let go on. Raises Forbidden, NotFound, StoreUnavailable."""
         stop = next((one for one in await self.open() if one.stop_id == stop_id), None)
         spec = schema.LiftSpec(decision_id=uuid4())
         if stop is None:
             actor.require(Action.STOP_EVERYTHING)
         else:
-            self._require(actor, stop.scope, stop.workspace_id)
+            self._require_lift(actor, stop)
             lifted = schema.StopSpec(
                 decision_id=spec.decision_id,
                 scope=stop.scope,
@@ -100,10 +102,15 @@ class Stops:
 
     def may_lift(self, actor: Actor, stop: schema.Stop) -> bool:
         try:
-            self._require(actor, stop.scope, stop.workspace_id)
+            self._require_lift(actor, stop)
         except (Forbidden, NotFound):
             return False
         return True
+
+    def _require_lift(self, actor: Actor, stop: schema.Stop) -> None:
+        self._require(actor, stop.scope, stop.workspace_id)
+        if stop.made_by == INSTALLATION:
+            actor.require(Action.STOP_EVERYTHING)
 
     def _spec(
         self,
@@ -124,6 +131,7 @@ class Stops:
             workspace_id=workspace_id if scope == "workspace" else None,
             channel=channel if scope == "channel" else None,
             reason=" ".join(reason.replace("\x00", "").split())[:REASON_LIMIT],
+            made_by=INSTALLATION if actor.may(Action.STOP_EVERYTHING) else WORKSPACE,
         )
 
     @staticmethod

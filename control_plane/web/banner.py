@@ -4,6 +4,7 @@ from typing import Any
 
 from control_plane.access import Action
 from control_plane.services import Services
+from control_plane.stops.stops import INSTALLATION
 from control_plane.web.latest import Latest
 from control_plane.web.session import Visit
 from control_plane.web.translation import _
@@ -34,6 +35,7 @@ class Banner:
                 "id": str(stop.stop_id),
                 "at": stop.stopped_at,
                 "may_lift": self._stops.may_lift(visit.actor, stop),
+                "above": stop.made_by == INSTALLATION,
             }
             for stop in stops
             if self.concerns(visit, stop)
@@ -47,7 +49,7 @@ class Banner:
             "workspace": _("Sending of %(name)s is stopped")
             % {"name": names.get(stop.workspace_id, "") if stop.workspace_id else ""},
         }[stop.scope]
-        return {"id": "", "what": what, "reason": stop.reason, "at": None, "may_lift": False}
+        return {"id": "", "what": what, "reason": stop.reason, "at": None, "may_lift": False, "above": False}
 
 
 def may_stop(visit: Visit) -> bool:

@@ -124,6 +124,7 @@ class ErrorMapPages:
             href=channel_href(name),
             tripped=found.tripped,
             tripped_at=found.tripped_at,
+            without_id=found.accepted_without_id,
             unmapped=[_row(code) for code in sorted(found.unmapped, key=lambda one: -one.count)],
             codes=[_row(code) for code in sorted(shown, key=lambda one: (-one.count, one.context, one.code))],
             everything=everything,

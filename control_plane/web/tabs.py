@@ -83,6 +83,7 @@ class Tabs:
                 "error": one.error,
                 "sent_at": one.sent_at,
                 "done_at": one.done_at,
+                "corrected": one.corrected,
             }
             for one in page.recipients
         ]

@@ -18,7 +18,7 @@ from engine.channels.message_encoder import message_encoder
 from engine.channels.result_split import split
 from engine.core_api.schema import NO_OPTIONS, MessageOptions
 from engine.smpp import status, tls
-from engine.smpp.gate import AccountGate
+from engine.smpp.gate import AccountGate, Tries
 from engine.smpp.link import Link, LinkConfig, LinkState, Tap
 from engine.smpp.outbind import Caller, OutbindListener
 
@@ -104,7 +104,15 @@ def _tls_context(settings: AccountSettings, secrets: dict[str, str]) -> Any:
 class SmppChannel:
     """See `engine.channels.interface.Channel`. The defaults are for accounts that say nothing themselves."""
 
-    def __init__(self, *, response_timeout_s: float = 30.0, enquire_link_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        *,
+        response_timeout_s: float = 30.0,
+        enquire_link_s: float = 30.0,
+        tries: Callable[[int], Tries] | None = None,
+    ) -> None:
+        """`tries`: of an account by its id, where several engines bind it."""
+        self._tries = tries
         self._defaults = {"response_timeout_s": response_timeout_s, "enquire_link_s": enquire_link_s}
         self._binds: WeakSet[SmppBind] = WeakSet()
         self._tlv: dict[int, str] = {}  # by account
@@ -115,7 +123,11 @@ class SmppChannel:
         """`pair` gives a receiver (numbers above `account.binds`) before each transmitter, which waits until
         its receiver is bound."""
         settings = convert(self._defaults | account.settings, AccountSettings)
-        gate = AccountGate(tries=settings.password_tries, stagger_s=settings.bind_stagger_s)
+        gate = AccountGate(
+            tries=settings.password_tries,
+            stagger_s=settings.bind_stagger_s,
+            shared=self._tries(account.account_id) if self._tries is not None else None,
+        )
         self._tlv[account.account_id] = settings.tlv
         binds: dict[int, SmppBind] = {}
         for number, mode in bind_modes(account).items():

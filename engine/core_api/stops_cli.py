@@ -37,6 +37,7 @@ def stop(
             workspace_id=_uuid(which) if scope == "workspace" else None,
             channel=which if scope == "channel" else None,
             reason=reason,
+            made_by="installation",  # who has this machine is above any workspace
         )
         stops = [ask(link, lambda client: client.stop(spec))]
     if as_json:

@@ -18,6 +18,7 @@ from engine.dispatch.feeder import Feeder
 from engine.dispatch.legs import fail_over, plan_due
 from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
 from engine.dispatch.live import WRITE_EVERY_S, Live
+from engine.dispatch.pacer import Pacer
 from engine.dispatch.planner import LegKey
 from engine.dispatch.pricing import NO_PRICE_LIST, NoPriceList
 from engine.dispatch.sharing import Sharing
@@ -25,8 +26,9 @@ from engine.dispatch.stops import LOOK_EVERY_S, Halt
 from engine.dispatch.waiting import within
 from engine.dispatch.worker import Worker
 from engine.dispatch.working import Working
-from engine.ledger import campaigns, doubts, holds, leases, partitions, routing, stops
+from engine.ledger import campaigns, doubts, holds, leases, partitions, routing, stops, wallets
 from engine.ledger.accounts import accounts
+from engine.ledger.bind_tries import AccountTries
 from engine.ledger.pool import AWAY, Pool
 from engine.ledger.recovery import recover
 from engine.ledger.secrets import SecretBox
@@ -67,7 +69,9 @@ class Dispatcher:
         self._writer = writer
         self._secrets = secrets
         self._channel = channel or SmppChannel(
-            response_timeout_s=settings.response_timeout_s, enquire_link_s=settings.enquire_link_s
+            response_timeout_s=settings.response_timeout_s,
+            enquire_link_s=settings.enquire_link_s,
+            tries=lambda account_id: AccountTries(pool, worker.worker_id, account_id),
         )
         self._budget = Budget(settings.max_claimed, writer)
         self._chunks = Chunks(pool, settings.chunk_cache)
@@ -75,7 +79,7 @@ class Dispatcher:
         self._sharing = Sharing(pool, settings, worker, self._working)
         self._halt = Halt(pool, self._working)
         self._live = Live(pool, worker, self._working)
-        self._link_work = LinkWork(pool, worker, self._channel, settings)
+        self._link_work = LinkWork(pool, worker, self._channel, settings, pace=self._pacer)
         self._failed: list[tuple[UUID, str]] = []
         self._cancelled: set[UUID] = set()  # counted already
         self._looked = asyncio.Event()
@@ -188,6 +192,10 @@ class Dispatcher:
         """Messages accepted by the operator, over the last seconds; 0 for a campaign that is not Sending."""
         return self._live.rate_per_s(campaign_id)
 
+    def _pacer(self, account_id: int) -> Pacer | None:
+        working = self._working.get(account_id)
+        return None if working is None else working.binds.pacer
+
     def _condition(self) -> str:
         now = time.monotonic()
         degraded = self._away or self._writer.away or self._worker.lost or now >= self._worker.deadline
@@ -241,6 +249,11 @@ class Dispatcher:
             self.wake()
         await doubts.answer_by_receipts(self._pool, self._worker.worker_id)
         await holds.refund_decided(self._pool, self._worker.worker_id)
+        async with self._pool.acquire() as connection:
+            payable = await wallets.go_on(connection)
+        if payable:
+            log.info("campaigns go on: what they waited for is paid or priced", campaigns=len(payable))
+            await self.changed()
         await settle_due(self._pool, self._worker.worker_id, self._settings.receipt_horizon_s)
 
     async def _index(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from engine.ledger.trial_messages import Claimed, PartResult
 from engine.smpp.trace import Filter, Recorder, local_digits, show
 
 if TYPE_CHECKING:
+    from engine.dispatch.pacer import Pacer
     from engine.dispatch.worker import Worker
     from engine.settings import EngineSettings
 
@@ -28,19 +31,30 @@ log = structlog.get_logger(__name__)
 
 
 LINK_WORK_EVERY_S = 1.0
+LONGEST_WAIT_S = 1.0  # of a test message for its tokens; later ones are owed
+Pace = Callable[[int], "Pacer | None"]
 
 
 class LinkWork:
-    """`step` about once a second, and when the database rings. A channel that is none of SMPP has none."""
+    """`step` about once a second, and when the database rings. A channel that is none of SMPP has none.
+
+    `pace`: the pacer of an account that is at work, by its id.
+    """
 
     def __init__(
-        self, pool: Pool, worker: Worker, channel: Channel, settings: EngineSettings | None = None
+        self,
+        pool: Pool,
+        worker: Worker,
+        channel: Channel,
+        settings: EngineSettings | None = None,
+        *,
+        pace: Pace = lambda _account_id: None,
     ) -> None:
         self._settings = settings
         self._channel = channel if isinstance(channel, SmppChannel) else None
         self._listening = False
         if self._channel is not None:
-            self._trials = Trials(pool, worker, self._channel)
+            self._trials = Trials(pool, worker, self._channel, pace)
             self._tracer = Tracer(pool, self._channel)
 
     async def step(self) -> None:
@@ -70,10 +84,12 @@ class LinkWork:
 
 
 class Trials:
-    """Sends what is queued in test_messages: claimed in a commit, then written, never again."""
+    """Sends what is queued in test_messages: claimed in a commit, then written, never again. Its parts take
+    tokens of their account as those of campaigns do."""
 
-    def __init__(self, pool: Pool, worker: Worker, channel: SmppChannel) -> None:
+    def __init__(self, pool: Pool, worker: Worker, channel: SmppChannel, pace: Pace) -> None:
         self._pool = pool
+        self._pace = pace
         self._worker = worker
         self._channel = channel
         self._waiting: dict[int, tuple[UUID, set[int]]] = {}  # by slice id as sent: parts without a result
@@ -91,6 +107,9 @@ class Trials:
             await self._pool.execute(queries["doubt"])
         for account_id in row["accounts"] or ():
             for bind in self._channel.running():
+                pacer = self._pace(account_id)
+                if pacer is not None and pacer.closed:
+                    continue  # who holds a share of the TPS sends it
                 if bind.account_id == account_id and bind.submits and bind.bound and bind.writable:
                     await self._send(bind)
         await self._pool.execute(queries["receipts"])
@@ -110,8 +129,21 @@ class Trials:
             if claimed is None:
                 return
             batch = await self._encode(connection, bind, claimed)
-        if batch is not None and not self._write(bind, claimed.test_id, batch):
+        if batch is None:
+            return
+        await self._take_tokens(bind.account_id, batch)
+        if not self._write(bind, claimed.test_id, batch):
             await self._pool.execute(load("trials")["give_back"], claimed.test_id, self._worker.worker_id)
+
+    async def _take_tokens(self, account_id: int, batch: EncodedBatch) -> None:
+        """Spent first, so that campaigns leave them; then waits for the moment they are due."""
+        pacer, now = self._pace(account_id), time.monotonic()
+        if pacer is None:
+            return
+        due = pacer.next_at()
+        pacer.take(batch.count if batch.billed is None else sum(batch.billed), now)
+        if now < due < float("inf"):
+            await asyncio.sleep(min(due - now, LONGEST_WAIT_S))
 
     async def _encode(self, connection: Connection, bind: SmppBind, claimed: Claimed) -> EncodedBatch | None:
         """The PDUs, their parts recorded; None: it cannot be sent, which is recorded instead."""

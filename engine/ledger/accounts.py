@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from engine.core_api import schema
 from engine.ledger.errors import Changed, Duplicate, NotFound
+from engine.ledger.password_use import keep_password
 from engine.ledger.pool import Connection
 from engine.ledger.secrets import SecretBox
 from engine.ledger.sql import load
@@ -57,7 +58,7 @@ class Channel:
 
 async def upsert_account(connection: Connection, spec: schema.AccountSpec, box: SecretBox) -> int:
     """Insert or change an account by name; returns its id. Without a change its version stays. An empty
-    password keeps the stored one; secrets not named stay."""
+    password keeps the stored one; secrets not named stay. Raises PasswordNeeded."""
     queries = load("accounts")
     async with connection.transaction():
         row = await connection.fetchrow(queries["account_for_update"], spec.name)
@@ -65,7 +66,7 @@ async def upsert_account(connection: Connection, spec: schema.AccountSpec, box: 
             row = await connection.fetchrow(queries["insert_account"], *_columns(spec, box, enabled=True))
         else:
             stored = _spec(row, box)
-            wanted = _with_secrets(spec, stored)
+            wanted = with_secrets(spec, stored)
             if wanted != stored:
                 columns = _columns(wanted, box, enabled=row["enabled"])
                 row = await connection.fetchrow(queries["update_account"], *columns)
@@ -87,7 +88,7 @@ async def changed_account(
 ) -> tuple[schema.AccountSpec, bool]:
     """The account as the change would leave it, and whether it is enabled then; its row is locked.
 
-    In the caller's transaction. Raises NotFound, and Changed where the version moved.
+    In the caller's transaction. Raises NotFound, PasswordNeeded, and Changed where the version moved.
     """
     row = await connection.fetchrow(load("accounts")["account_for_update"], name)
     if row is None:
@@ -99,7 +100,8 @@ async def changed_account(
         for field in schema.AccountSpec.__struct_fields__
         if (value := getattr(change, field, UNSET)) is not UNSET
     }
-    spec = _with_secrets(msgspec.structs.replace(stored, **({"secrets": {}} | given)), stored)
+    wanted = msgspec.structs.replace(stored, **({"secrets": {}, "password": ""} | given))
+    spec = with_secrets(wanted, stored)
     return spec, row["enabled"] if change.enabled is UNSET else bool(change.enabled)
 
 
@@ -308,9 +310,14 @@ def _spec(row: asyncpg.Record, box: SecretBox) -> schema.AccountSpec:
     )
 
 
-def _with_secrets(spec: schema.AccountSpec, stored: schema.AccountSpec) -> schema.AccountSpec:
+def with_secrets(spec: schema.AccountSpec, stored: schema.AccountSpec) -> schema.AccountSpec:
+    """`spec` with the secrets of `stored` that it does not give. Raises PasswordNeeded."""
     secrets = {name: value for name, value in (stored.secrets | spec.secrets).items() if value}
-    return msgspec.structs.replace(spec, password=spec.password or stored.password, secrets=secrets)
+    spec = msgspec.structs.replace(spec, secrets=secrets)
+    if spec.password:
+        return spec
+    keep_password(stored, spec)
+    return msgspec.structs.replace(spec, password=stored.password)
 
 
 def _published(

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -31,6 +32,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 LOCK_TIMEOUT_MS = 2_000  # documents are not written meanwhile
 LOCK_TRIES = 10
+NO_KEYS = ("certs", "postgres")  # their keys are made anew
+_KEY = re.compile(r"keys/([^/\\\x00-\x1f]+)/[^/\\\x00-\x1f]+\.key")
 
 
 class BackupError(LedgerError):
@@ -128,21 +131,29 @@ async def restore(
             *("--dbname", stores.dsns()[name], str(folder / f"{name}.dump")),
         )
     for source, target in placed.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch(mode=0o600)
-        target.write_bytes(source.read_bytes())
+        _place(source, target)
     await migrate(stores.ledger_dsn)
     await _settle_down(stores.ledger_dsn, manifest["made_at"], go_on=go_on)
     return manifest
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The manifest of a backup whose files are all there and unchanged. Raises BackupError."""
+    """The manifest of a backup whose files are all there and unchanged, and named as `backup` names them: who
+    may write the folder does not choose what a restore writes. Raises BackupError."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
         if manifest["format"] != FORMAT:
             raise BackupError(f"{folder} has format {manifest['format']}, this release reads {FORMAT}")
+        if not isinstance(manifest["schema_version"], int) or not datetime.fromisoformat(manifest["made_at"]):
+            raise TypeError
+        dumps = {"documents.dump", "ledger.dump"}
+        if not dumps <= manifest["files"].keys():
+            raise BackupError(f"{folder} is no whole backup: its manifest does not name both dumps")
         for name, written in manifest["files"].items():
+            if name not in dumps and not _is_key(name):
+                raise BackupError(f"{name!r} is no file of a backup: its manifest is not ours")
+            if any((folder / part).is_symlink() for part in (name, *map(str, Path(name).parents))):
+                raise BackupError(f"{folder / name} is a link: a backup holds none")
             if _sha256(folder / name) != written["sha256"]:
                 raise BackupError(f"{folder / name} is not what was written: the backup is damaged")
     except OSError as error:
@@ -242,14 +253,30 @@ async def _settle_down(dsn: str, made_at: str, *, go_on: bool) -> None:
         await connection.close()
 
 
+def _is_key(name: str) -> bool:
+    found = _KEY.fullmatch(name)
+    return found is not None and found[1] not in (".", "..", *NO_KEYS)
+
+
+def _place(source: Path, target: Path) -> None:
+    """A key file, for its owner only; never through a link that waits in its place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise BackupError(f"cannot write {target}: {error.strerror}") from error
+    with open(handle, "wb") as file:
+        file.write(source.read_bytes())
+
+
 def _must_be_new(path: Path, what: str) -> None:
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise BackupError(f"{path} exists: a {what} overwrites nothing")
 
 
 def _key_files(folder: Path) -> list[Path]:
     """Keys of secrets at rest; those of the Core API's certificates are made anew."""
-    return [path for path in sorted(folder.glob("*/*.key")) if path.parent.name not in ("certs", "postgres")]
+    return [path for path in sorted(folder.glob("*/*.key")) if path.parent.name not in NO_KEYS]
 
 
 def _sha256(file: Path) -> str:

@@ -5,8 +5,8 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import compress
-from operator import eq
+from itertools import chain, compress
+from operator import and_, eq
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -38,6 +38,7 @@ MessageKey: TypeAlias = tuple[int, int]  # slice id, row
 _STORED = bytes([1, 1, 1, 0, 0, 1]) + bytes(250)  # outcomes that are rows of submissions
 _IS_DOUBT = bytes(DOUBT) + b"\1" + bytes(255 - DOUBT)
 _IS_FAILED = bytes(FAILED) + b"\1" + bytes(255 - FAILED)
+_IS_ACCEPTED = bytes(ACCEPTED) + b"\1" + bytes(255 - ACCEPTED)
 _OUTCOMES = 6
 _IS_ZERO, _IS_ONE = b"\1" + bytes(255), b"\0\1" + bytes(254)
 # a late answer cannot be tried again in its claim: whatever refused it, it was not accepted
@@ -288,6 +289,16 @@ class Batch:
             if status > 0:
                 kept = error_codes.response_code(status)
                 self.codes[claims[handle].channel_id, "response", kept] += number
+
+    def count_without_id(
+        self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]
+    ) -> None:
+        """Parts that the SMSC accepted without an id, by channel: no receipt will find them."""
+        accepted = outcome.tobytes().translate(_IS_ACCEPTED)
+        empty = map(eq, batch.id_end, chain((0,), batch.id_end))
+        handles = compress(batch.claim, map(and_, accepted, empty))
+        for handle, number in Counter(handles).items():
+            self.codes[claims[handle].channel_id, "response", error_codes.WITHOUT_ID] += number
 
     def add_rejected(
         self,

@@ -17,6 +17,7 @@ STATS: dict[int, tuple[str, str]] = {
     8: ("REJECTD", "The operator rejected the message after accepting it"),
     9: ("SKIPPED", "The operator skipped the message"),
 }
+WITHOUT_ID = "0x00000000"  # of a response: accepted, and no id by which a receipt could be matched
 _ENCODE = {
     "too_long": ("too long", "The text needs more parts than allowed; it was not sent"),
     "empty": ("empty", "The text is empty for this recipient; it was not sent"),

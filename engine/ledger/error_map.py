@@ -47,6 +47,7 @@ async def of_channel(pool: Pool, name: str) -> schema.ChannelErrors:
         seen = await connection.fetch(queries["seen"], channel["channel_id"], datetime.now(UTC).date())
         mapped = await connection.fetch(queries["mapped"], channel["channel_id"])
     counts = _summed(seen)
+    without_id = counts.pop(("response", error_codes.WITHOUT_ID), None)
     entries = {(row["context"], row["code"]): row for row in mapped}
     known = [("response", error_codes.response_code(code)) for code in STATUSES if code]
     codes = [
@@ -57,6 +58,7 @@ async def of_channel(pool: Pool, name: str) -> schema.ChannelErrors:
         channel=name,
         tripped=channel["tripped_reason"],
         tripped_at=channel["tripped_at"],
+        accepted_without_id=without_id.count if without_id else 0,
         codes=codes,
         unmapped=[each for each in codes if each.count and not each.mapped and not each.built_in],
     )

@@ -7,6 +7,7 @@ class LedgerError(Exception):
     problem = "ledger"
     status = 500
     retry = False
+    field = ""  # of the request, where one is wrong
 
 
 class NotFound(LedgerError):
@@ -19,6 +20,12 @@ class Unfit(LedgerError):
 
     problem = "invalid"
     status = 422
+
+
+class PasswordNeeded(Unfit):
+    """A stored password would go where it was not given for."""
+
+    field = "password"
 
 
 class Changed(LedgerError):

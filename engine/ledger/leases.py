@@ -102,13 +102,15 @@ async def drain_account(connection: Connection, name: str, drained: bool) -> Non
 
 
 async def control_bind(connection: Connection, name: str, number: int, order: Order) -> None:
-    """Tell the holder of one bind. Raises NotFound."""
+    """Tell the holder of one bind; a rebind gives its account all tries of its password again. Raises
+    NotFound."""
     queries = load("workers")
     account_id = await connection.fetchval(queries["bind_of"], name, number) if 0 < number < 1 << 15 else None
     if account_id is None:
         raise NotFound(f"no bind {number} of account {name!r}")
     if order == "rebind":
         await connection.execute(queries["rebind"], account_id, number)
+        await connection.execute(load("bind_tries")["accepted"], account_id)
     else:
         await connection.execute(queries["drain_bind"], account_id, number, order == "drain")
 

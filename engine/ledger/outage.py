@@ -44,6 +44,11 @@ class Outage:
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="receipt-journal")
 
+    @property
+    def queued(self) -> int:
+        """Receipts that wait for the journal's next fsync."""
+        return sum(entry.receipts.count for each in self._queue for entry in each.entries)
+
     async def settled(self) -> None:
         """Returns when all that was put is written or refused."""
         while self._writing is not None:

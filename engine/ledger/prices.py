@@ -7,7 +7,7 @@ import msgspec
 
 from engine._fast import prefixes
 from engine.core_api import schema
-from engine.ledger import decisions
+from engine.ledger import decisions, wallets
 from engine.ledger.errors import LedgerError, NotFound
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
@@ -23,7 +23,8 @@ class BadRates(LedgerError):
 
 
 async def publish(pool: Pool, spec: schema.RateSheetSpec) -> schema.RateSheet:
-    """Store a price list under the next version, once per decision id. Raises BadRates, DecisionReused."""
+    """Store a price list under the next version, once per decision id. If it counts now, the campaigns that
+    wait for one go on. Raises BadRates, DecisionReused."""
     async with pool.acquire() as connection, connection.transaction():
         return await decisions.once(
             connection,
@@ -58,6 +59,7 @@ async def _publish(connection: Connection, spec: schema.RateSheetSpec) -> schema
         [rate.category for rate in spec.rates],
         [rate.price for rate in spec.rates],
     )
+    await wallets.go_on(connection)
     sheets = await _sheets(connection)
     return next(sheet for sheet in sheets if sheet.version == stored["version"])
 

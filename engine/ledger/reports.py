@@ -16,11 +16,12 @@ from engine.ledger.message_id import message_id
 from engine.ledger.numbers import permutation
 from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
-from engine.ledger.states import CANCELLED, SHOWN, CampaignState, MessageState
+from engine.ledger.states import CANCELLED, ENCODE_STATUS, SHOWN, CampaignState, MessageState
 
 LIMIT = 500  # most items of a page
 SCAN = 20_000  # most rows looked at for one filtered page
 _WINDOW = 2_000
+_NO_PDU = frozenset(ENCODE_STATUS.values())  # statuses of rows that gave none
 
 
 async def series(pool: Pool, campaign_id: UUID) -> schema.Series:
@@ -169,15 +170,19 @@ def _recipient(
     shown = SHOWN[state]
     if state is MessageState.OPEN and unclaimed and campaign["state"] == CampaignState.CANCELLED:
         shown = CANCELLED
+    # what gave no PDU was not tried, whatever row of the ledger says why
+    unsent = message is not None and state is MessageState.FAILED and message["failed_status"] in _NO_PDU
+    attempts = message["attempts"] - unsent if message else 0
     return schema.Recipient(
         message_id=message_id(slice_id, row),
         msisdn=str(number or ""),
         state=shown,
         parts=message["parts"] if message else 0,
-        attempts=message["attempts"] if message else 0,
+        attempts=attempts,
         error=_error(state, message) if message else "",
-        sent_at=message["sent_at"] if message else None,
+        sent_at=message["sent_at"] if message and attempts else None,
         done_at=message["done_at"] if message else None,
+        corrected=message["corrected"] if message else False,
     )
 
 

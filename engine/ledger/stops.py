@@ -54,7 +54,8 @@ async def _stop(connection: Connection, spec: schema.StopSpec) -> schema.Stop:
         if channel_id is None:
             raise NotFound(f"no channel {spec.channel!r}")
     await connection.execute(
-        queries["create"], stop_id, spec.scope, spec.workspace_id, channel_id, spec.reason, spec.decision_id
+        queries["create"],
+        *(stop_id, spec.scope, spec.workspace_id, channel_id, spec.reason, spec.decision_id, spec.made_by),
     )
     await connection.execute(queries["reasons"])
     return await _one(connection, stop_id)

@@ -18,7 +18,7 @@ from engine.ledger.pool import Connection, Pool
 from engine.ledger.sql import load
 
 LOT = 100 * 10_000  # drawn beyond the need of the moment
-NO_BALANCE = "no balance"  # the reason of a campaign that waits for a credit
+NO_BALANCE = "no balance"  # the reason of a campaign that waits for a credit or a refund
 _NEWEST = 2**63 - 1
 
 
@@ -183,14 +183,20 @@ async def lock_lots(connection: Connection, worker_id: int, workspace_ids: Colle
 
 
 async def pause_unpaid(pool: Pool, campaign_id: UUID, workspace_id: UUID, amount: int) -> bool:
-    """Sending -> Paused, reason "no balance", if the wallet still holds less than `amount` free. A credit
-    comes before, and then it does not pause, or after, and lets it go on."""
+    """Sending -> Paused, reason "no balance", if the wallet still holds less than `amount` free. A credit or
+    refund comes before, and then it does not pause, or after, and lets it go on."""
     queries = load("money")
     async with pool.acquire() as connection, connection.transaction():
         await connection.fetchrow(queries["lock"], workspace_id)
         if (await connection.fetchval(queries["gather"], workspace_id) or 0) >= amount:
             return False
-        return await connection.fetchval(queries["pause"], campaign_id, NO_BALANCE) is not None
+        return await connection.fetchval(queries["pause_unpaid"], campaign_id, NO_BALANCE, amount) is not None
+
+
+async def go_on(connection: Connection) -> list[UUID]:
+    """Paused -> Sending, where money came back that pays the next message ("no balance"), or a price list
+    counts now ("no price list"). Returns the campaigns; the caller rings."""
+    return [row["campaign_id"] for row in await connection.fetch(load("money")["payable"])]
 
 
 async def give_back_lots(connection: Connection) -> int:

@@ -20,7 +20,7 @@ import asyncpg
 import structlog
 
 from engine import faults
-from engine._fast.columns import ClaimUpdate, ReceiptBatch, ResultBatch
+from engine._fast.columns import ACCEPTED, ClaimUpdate, ReceiptBatch, ResultBatch
 from engine.core_api import schema
 from engine.ledger.batch import Batch, MessageKey, matchable
 from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
@@ -89,7 +89,7 @@ class LedgerWriter:
         self._replayed_to: int | None = None  # of the journal an earlier process left; None: not asked yet
         self._rebuilt = self._outage is None or not self._outage.active
         self._last_batches: dict[int, int] = {}  # of the workers whose commits the journal names
-        self._first_row_at = 0.0
+        self._first_row_at = self._committing_since = 0.0
         self._filled = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
@@ -118,6 +118,20 @@ class LedgerWriter:
         committing = self._committing.outcomes if self._committing else 0
         return self._batch.outcomes + committing
 
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest row that is not committed."""
+        if self._committing is not None:
+            return time.monotonic() - self._committing_since
+        return time.monotonic() - self._first_row_at if self._filled.is_set() else 0.0
+
+    @property
+    def unacknowledged(self) -> int:
+        """Receipts that were read and are neither committed nor in the journal."""
+        batches = [each for each in (self._committing, self._batch) if each is not None]
+        pieces = sum(piece.receipts.count for each in batches for piece in each.intake.pieces)
+        return pieces + self._held.count + (0 if self._outage is None else self._outage.queued)
+
     def results(
         self,
         bind: BindKey,
@@ -139,7 +153,9 @@ class LedgerWriter:
             raise ValueError("one outcome for each result")
         handles = {claim: claims[claim].campaign_handle for claim in set(batch.claim)}
         assert all(self._campaigns[handles[claim]] == claims[claim].campaign for claim in handles)
-        self._matcher.put(batch, matchable(batch, outcome, claims), bind.account_id, handles)
+        kept = self._matcher.put(batch, matchable(batch, outcome, claims), bind.account_id, handles)
+        if kept < outcome.count(ACCEPTED):  # some have no id, or are late or resent
+            self._batch.count_without_id(batch, outcome, claims)
         self._batch.add_results(batch, outcome, updates, claims, bind, self.worker_id, deferrals)
         self._wake()
 
@@ -335,8 +351,10 @@ class LedgerWriter:
 
     def _swap(self) -> None:
         """From here on new rows go into the next batch."""
+        since = self._first_row_at if self._filled.is_set() else time.monotonic()
         self._filled.clear()
         if self._batch:
+            self._committing_since = since
             self._committing, self._batch = self._batch, Batch()
 
     async def _write(self) -> None:

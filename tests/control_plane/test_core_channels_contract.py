@@ -70,6 +70,16 @@ async def test_a_setting_that_is_none_or_out_of_bounds_is_named(either: Core) ->
         assert refused.value.problem.errors[0]["field"] == next(iter(settings))
 
 
+async def test_another_address_needs_the_password_again(either: Core) -> None:
+    seen = await either.account("demo")
+    change = schema.AccountChange(decision_id=uuid4(), version=seen.version, host="127.0.0.2")
+    with pytest.raises(CoreError) as refused:
+        await either.change_account("demo", change)
+    assert (status_of(refused), refused.value.problem.errors[0]["field"]) == (422, "password")
+    given = msgspec.structs.replace(change, password="y")
+    assert (await either.change_account("demo", given)).host == "127.0.0.2"
+
+
 async def test_settings_are_described_for_a_form(either: Core) -> None:
     settings = await either.account_settings() + await either.message_settings()
     names = {setting.name for setting in settings}
@@ -127,9 +137,12 @@ async def test_an_account_is_drained_and_undrained(either: Core) -> None:
 
 
 async def test_a_stop_happens_once_a_decision_and_stands_until_it_is_lifted(either: Core) -> None:
-    spec = schema.StopSpec(decision_id=uuid4(), scope="channel", channel="Demo SMSC", reason="why")
+    spec = schema.StopSpec(
+        decision_id=uuid4(), scope="channel", channel="Demo SMSC", reason="why", made_by="installation"
+    )
     stop = await either.stop(spec)
     assert (stop.channel, stop.reason, stop.lifted_at) == ("Demo SMSC", "why", None)
+    assert stop.made_by == "installation"
     assert (await either.stop(spec)).stop_id == stop.stop_id
     assert [one.lifted_at for one in (await either.stops()).stops] == [None]
     lifted = await either.lift_stop(stop.stop_id, schema.LiftSpec(decision_id=uuid4()))

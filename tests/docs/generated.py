@@ -153,11 +153,13 @@ def _first_sentence(endpoint: Any) -> str:
 
 def metrics_page() -> str:
     from control_plane.metrics import Metrics
+    from engine.core_api.server.metrics import EngineMetrics
 
     lines = [
         "# Metrics\n",
-        "Prometheus text format at `GET /metrics` of port 8081. No metric is labelled with a number,",
-        "a message or a campaign.\n",
+        "Prometheus text format. No metric is labelled with a number, a message or a campaign.\n",
+        "## Control plane\n",
+        "`GET /metrics` of port 8081.\n",
         "| metric | type | what it counts |",
         "|---|---|---|",
     ]
@@ -165,6 +167,17 @@ def metrics_page() -> str:
     for family in sorted(registry.collect(), key=lambda family: family.name):
         suffix = "_total" if family.type == "counter" else ""
         lines.append(f"| `{family.name}{suffix}` | {family.type} | {family.documentation} |")
+    lines += [
+        "\n## Engine\n",
+        "`GET /metrics` of the Core API's port, of each engine: like the rest of it only with a client",
+        "certificate (`heliograph-control-plane.crt` and `.key` of the certificates' folder).\n",
+        "| metric | type | labels | what it counts |",
+        "|---|---|---|---|",
+    ]
+    for family in EngineMetrics([], None, None).collect():
+        labels = ", ".join(f"`{label}`" for label in family._labelnames)
+        suffix = "_total" if family.type == "counter" else ""
+        lines.append(f"| `{family.name}{suffix}` | {family.type} | {labels} | {family.documentation} |")
     return "\n".join(lines) + "\n"
 
 

@@ -165,7 +165,8 @@ class Recipient(Struct, frozen=True, kw_only=True):
     attempts: int
     error: str
     sent_at: datetime | None
-    done_at: datetime | None
+    done_at: datetime | None  # as its receipt dates it where that can be; else when the receipt came
+    corrected: bool = False  # DELIVERED after it was said to be undelivered
 
 
 class Recipients(Struct, frozen=True, kw_only=True):

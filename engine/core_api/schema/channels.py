@@ -83,7 +83,8 @@ class AccountCommand(Order, frozen=True, kw_only=True):
 
 class AccountChange(Order, frozen=True, kw_only=True):
     """Change what is given of an account whose version is still `version` (else 409 `changed`). `settings`
-    replaces all settings; an empty password keeps the stored one; of `secrets` those named change, "" removes
+    replaces all settings; an empty password keeps the stored one, which is refused (422, field `password`)
+    with another host or port, less TLS or other outbind callers; of `secrets` those named change, "" removes
     one. Works without a restart."""
 
     version: int

@@ -39,13 +39,16 @@ class ErrorCode(Struct, frozen=True, kw_only=True):
 
 
 class ChannelErrors(Struct, frozen=True, kw_only=True):
-    """`unmapped`: codes seen in the last 7 days that neither the specification nor the map names."""
+    """`unmapped`: codes seen in the last 7 days that neither the specification nor the map names.
+    `accepted_without_id`: parts of the last 7 days that the operator accepted without a message id; they are
+    not sent again, and no receipt can be matched to them."""
 
     channel: str
     tripped: str  # why the breaker stopped the channel; "" while it works
     tripped_at: datetime | None
     codes: list[ErrorCode]
     unmapped: list[ErrorCode]
+    accepted_without_id: int = 0
 
 
 class ErrorCodeSpec(Struct, frozen=True, kw_only=True):

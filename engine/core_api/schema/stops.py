@@ -1,8 +1,10 @@
 """Stop all sending, and orders to accounts and their binds."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from msgspec import Meta
 
 from engine.core_api.schema.base import Struct
 
@@ -14,13 +16,14 @@ BindOrder = Literal["rebind", "drain", "undrain"]
 
 class StopSpec(Struct, frozen=True, kw_only=True):
     """Stops sending at once, on all workers. `channel` is a channel's name; `reason` is shown beside the
-    campaigns it holds."""
+    campaigns it holds. `made_by` says who may lift it, in the caller's words: kept, not read."""
 
     decision_id: UUID
     scope: StopScope
     workspace_id: UUID | None = None
     channel: str | None = None
     reason: str = ""
+    made_by: Annotated[str, Meta(max_length=32)] = ""
 
 
 class LiftSpec(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,7 @@ class Stop(Struct, frozen=True, kw_only=True):
     reason: str
     stopped_at: datetime
     lifted_at: datetime | None
+    made_by: str = ""  # as it was given; "": nobody said
 
 
 class Stops(Struct, frozen=True, kw_only=True):

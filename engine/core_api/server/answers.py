@@ -89,6 +89,7 @@ def problem(_request: Request, error: Exception) -> Response:
             title=_title(error.problem),
             status=error.status,
             detail=str(error),
+            errors=[{"field": error.field, "detail": str(error)}] if error.field else [],
         )
     elif isinstance(error, UploadError):
         name, status = next(known for kind, known in _UPLOAD_ERRORS.items() if isinstance(error, kind))

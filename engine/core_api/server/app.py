@@ -15,6 +15,7 @@ from engine.core_api.server import (
     channels,
     doubts,
     errors,
+    metrics,
     money,
     receipts,
     retention,
@@ -50,7 +51,7 @@ def application(state: EngineState) -> Starlette:
         *verify.routes,
     ]
     app = Starlette(
-        routes=[Mount(schema.PREFIX, routes=all_routes)],
+        routes=[*metrics.routes, Mount(schema.PREFIX, routes=all_routes)],
         exception_handlers={
             HTTPException: _http_problem,
             Exception: problem,

@@ -37,9 +37,12 @@ async def transactions(request: Request) -> Response:
 
 
 async def publish_rates(request: Request) -> Response:
-    """A whole price list under the next version."""
+    """A whole price list under the next version. Campaigns that wait for one go on."""
     spec = await body(request, schema.RateSheetSpec)
-    return answer(await prices.publish(engine(request).pool, spec), 201)
+    state = engine(request)
+    published = await prices.publish(state.pool, spec)
+    await state.dispatcher.changed()
+    return answer(published, 201)
 
 
 async def rate_sheets(request: Request) -> Response:

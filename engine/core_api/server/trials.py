@@ -1,6 +1,5 @@
 """Trying things out on an SMSC: test binds, test messages, traces of PDUs."""
 
-import msgspec
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
@@ -50,15 +49,7 @@ async def _with_stored_secrets(state: EngineState, spec: schema.AccountSpec) -> 
             stored = await accounts.account_spec(connection, spec.name, state.secrets)
     except NotFound:
         return spec
-    if (stored.host, stored.port) != (spec.host, spec.port):
-        raise Refused(
-            "invalid",
-            422,
-            "The password is needed",
-            "a stored password goes to its own SMSC only",
-            "password",
-        )
-    return msgspec.structs.replace(spec, password=stored.password, secrets=stored.secrets | spec.secrets)
+    return accounts.with_secrets(spec, stored)
 
 
 async def _test(spec: schema.AccountSpec) -> schema.BindReport:

@@ -48,9 +48,10 @@ ORDER BY slice_id;
 
 -- name: fill
 INSERT INTO {name} (slice_id, row_no, state, parts, attempts, msisdn, account_id, channel_id, cost, fallback_level, doubt,
-                    failed_status, stat, receipt_error, sent_at, done_at)
+                    failed_status, stat, receipt_error, sent_at, done_at, corrected)
 SELECT s.slice_id, m.row_no, m.state, m.parts, m.attempts, m.msisdn, m.account_id, m.channel_id, m.cost,
-       m.fallback_level, m.doubt, m.failed_status, m.stat, m.receipt_error, m.sent_at, m.done_at
+       m.fallback_level, m.doubt, m.failed_status, m.stat, m.receipt_error, m.sent_at, m.done_at,
+       m.corrected
 FROM slices s
 CROSS JOIN LATERAL messages_of(s.slice_id, 0, s.claimed_to, true) m
 WHERE s.slice_id = $1;
@@ -86,9 +87,11 @@ WHERE slice_id >= $1 AND slice_id < $2 AND age(xmin) <= age(($3::text)::xid);
 -- name: again
 -- The number and the account stay where the evidence has none.
 INSERT INTO messages_done AS t (slice_id, row_no, state, parts, attempts, msisdn, account_id, channel_id, cost,
-                                fallback_level, doubt, failed_status, stat, receipt_error, sent_at, done_at)
+                                fallback_level, doubt, failed_status, stat, receipt_error, sent_at, done_at,
+                                corrected)
 SELECT k.slice_id, m.row_no, m.state, m.parts, m.attempts, m.msisdn, m.account_id, m.channel_id, m.cost,
-       m.fallback_level, m.doubt, m.failed_status, m.stat, m.receipt_error, m.sent_at, m.done_at
+       m.fallback_level, m.doubt, m.failed_status, m.stat, m.receipt_error, m.sent_at, m.done_at,
+       m.corrected
 FROM (SELECT DISTINCT * FROM unnest($1::bigint[], $2::int[]) AS u (slice_id, row_no)) k
 JOIN submission_partitions p ON p.day = k.slice_id >> 40 AND p.partition_no = (k.slice_id >> 28) & 4095
 CROSS JOIN LATERAL messages_of(k.slice_id, k.row_no, k.row_no + 1, true) m
@@ -98,7 +101,7 @@ ON CONFLICT (slice_id, row_no) DO UPDATE SET
     account_id = coalesce(excluded.account_id, t.account_id), channel_id = excluded.channel_id, cost = excluded.cost,
     fallback_level = excluded.fallback_level, doubt = excluded.doubt, failed_status = excluded.failed_status,
     stat = excluded.stat, receipt_error = excluded.receipt_error, sent_at = excluded.sent_at,
-    done_at = excluded.done_at;
+    done_at = excluded.done_at, corrected = excluded.corrected;
 
 -- name: unfold
 UPDATE submission_partitions p SET folded_at = NULL

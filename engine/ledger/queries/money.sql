@@ -149,6 +149,22 @@ UPDATE campaigns SET state = 'Paused', reason = $2, version = version + 1
 WHERE campaign_id = $1 AND state = 'Sending'
 RETURNING campaign_id;
 
+-- name: pause_unpaid
+UPDATE campaigns SET state = 'Paused', reason = $2, awaits_money = $3, version = version + 1
+WHERE campaign_id = $1 AND state = 'Sending'
+RETURNING campaign_id;
+
+-- name: payable
+-- Campaigns that waited for money or for a price list, and have it: a refund came back, a list counts now.
+UPDATE campaigns c SET state = 'Sending', reason = '', version = version + 1
+WHERE c.state = 'Paused'
+  AND (c.reason = 'no price list' AND EXISTS (SELECT FROM rate_sheets WHERE valid_from <= now())
+       OR c.reason = 'no balance'
+          AND c.awaits_money <= (SELECT w.free + (SELECT coalesce(sum(l.free), 0) FROM wallet_lots l
+                                                  WHERE l.workspace_id = w.workspace_id)
+                                 FROM wallets w WHERE w.workspace_id = c.workspace_id))
+RETURNING c.campaign_id;
+
 -- name: go_on
 -- What waits for money only.
 UPDATE campaigns SET state = 'Sending', reason = '', version = version + 1

@@ -61,10 +61,12 @@ LEFT JOIN chunk_plans p ON p.campaign_id = c.campaign_id AND p.chunk_no = $2
 WHERE c.campaign_id = $1;
 
 -- name: messages
-SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at
+SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at,
+       corrected
 FROM messages_of($1, $2, $3, $4);
 
 -- name: messages_done
-SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at
+SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at,
+       corrected
 FROM messages_done
 WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3;

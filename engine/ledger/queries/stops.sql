@@ -1,6 +1,6 @@
 -- name: create
-INSERT INTO stops (stop_id, scope, workspace_id, channel_id, reason, decision_id)
-VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO stops (stop_id, scope, workspace_id, channel_id, reason, decision_id, made_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: channel
 SELECT channel_id FROM channels WHERE name = $1;

@@ -4,9 +4,11 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from control_plane.core_fake import FakeCore
+from engine.core_api import schema
 
 JSON = {"accept": "application/json"}
 TEXT = "Hello {{name}}, <b>your</b> order & more"
@@ -94,6 +96,23 @@ async def test_numbers_are_masked_wherever_they_show(
     assert "…" in live.text
     for page in (review, live):
         assert "49151000000" not in page.text
+
+
+async def test_a_corrected_verdict_is_marked(
+    author: Any, moderator: Any, core: FakeCore, recipients_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = await pending(author, recipients_file)
+    await approve(moderator, campaign)
+    recipients = core.recipients
+
+    async def corrected(*given: Any) -> schema.Recipients:
+        first, *others = (await recipients(*given)).recipients
+        first = msgspec.structs.replace(first, state="DELIVERED", corrected=True)
+        return schema.Recipients(recipients=[first, *others], next=None)
+
+    monkeypatch.setattr(core, "recipients", corrected)
+    page = (await author.get(f"/campaigns/{campaign}?tab=recipients")).text
+    assert page.count("corrected: first reported undelivered") == 1
 
 
 async def test_an_upload_goes_on_where_it_broke_off(author: Any, recipients_file: bytes) -> None:

@@ -136,6 +136,18 @@ async def test_an_empty_password_keeps_the_present_one(core: FakeCore, root: Any
     assert core.passwords["demo"] == before
 
 
+async def test_another_host_asks_for_the_password_beside_its_field(core: FakeCore, root: Any) -> None:
+    before = await core.account("demo")
+    answer = await root.submit("/accounts/demo", version="1", host="elsewhere.example", password="")
+    assert answer.status_code == 422
+    assert 'value="elsewhere.example"' in answer.text
+    assert 'id="password-error"' in answer.text
+    assert await core.account("demo") == before
+    again = await root.submit("/accounts/demo", version="1", host="elsewhere.example", password=SECRET)
+    assert again.status_code == 303
+    assert (await core.account("demo")).host == "elsewhere.example"
+
+
 async def test_who_is_late_changes_nothing(core: FakeCore, root: Any) -> None:
     assert (await root.submit("/accounts/demo", version="1", tps="80")).status_code == 303
     late = await root.submit("/accounts/demo", version="1", tps="90")

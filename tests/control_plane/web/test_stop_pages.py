@@ -86,6 +86,46 @@ async def test_a_lifted_stop_leaves_no_banner_and_both_are_in_the_audit(
     assert ordered.details == {"scope": "workspace", "reason": "a mistake"}
 
 
+async def test_what_the_installation_stopped_a_workspace_does_not_let_go_on(
+    services: Services, core: FakeCore, house: Any, root: Any, moderator: Any, admin: Any
+) -> None:
+    await root.submit("/stop", scope="workspace", workspace=str(house.workspace.id), reason="under review")
+    (stop,) = (await core.stops()).stops
+    assert stop.made_by == "installation"
+    for late in (moderator, admin):
+        page = (await late.get("/stop")).text
+        assert "under review" in page
+        assert "Lift …" not in page
+        assert "Only an administrator of the installation lifts it" in page
+        assert (await late.submit(f"/stop/{stop.stop_id}/lift")).status_code == 403
+    assert core.done == ["stop"]
+    assert await events(services, "stop.lift") == []
+    assert "Lift …" in (await root.get("/stop")).text
+    assert (await root.submit(f"/stop/{stop.stop_id}/lift")).headers["location"] == "/stop?done=lifted"
+    assert core.done == ["stop", "lift"]
+
+
+async def test_what_a_workspace_stopped_the_installation_may_let_go_on(
+    core: FakeCore, root: Any, moderator: Any
+) -> None:
+    await moderator.submit("/stop", scope="workspace")
+    (stop,) = (await core.stops()).stops
+    assert stop.made_by == "workspace"
+    assert (await root.submit(f"/stop/{stop.stop_id}/lift")).status_code == 303
+
+
+async def test_the_rank_of_a_stop_made_with_the_documents_away_holds(
+    core: FakeCore, house: Any, root: Any, moderator: Any, documents: Documents
+) -> None:
+    await root.get("/")
+    documents.stop()
+    await root.submit("/stop", scope="workspace", workspace=str(house.workspace.id))
+    documents.start()
+    (stop,) = (await core.stops()).stops
+    assert (await moderator.submit(f"/stop/{stop.stop_id}/lift")).status_code == 403
+    assert core.done == ["stop"]
+
+
 @pytest.mark.parametrize("scope", ["everything", "channel"])
 async def test_only_the_installations_admins_stop_more_than_their_workspace(
     core: FakeCore, admin: Any, root: Any, scope: str

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from control_plane.audit.outbox import AUDIT
@@ -53,6 +54,19 @@ async def test_an_unmapped_code_is_classified_with_one_click(
     back = await root.submit(f"{ERRORS}/forget", **form)
     assert back.headers["location"] == f"{ERRORS}?done=unclassified"
     assert "0x00000405 is Temporary" in (await root.get(ERRORS)).text
+
+
+async def test_what_was_accepted_without_an_id_is_said(
+    core: FakeCore, root: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "without an id" not in (await root.get(ERRORS)).text
+    errors = await core.channel_errors("Demo SMSC")
+
+    async def some(_name: str) -> schema.ChannelErrors:
+        return msgspec.structs.replace(errors, accepted_without_id=1234)
+
+    monkeypatch.setattr(core, "channel_errors", some)
+    assert "1,234 parts were accepted without an id this week" in (await root.get(ERRORS)).text
 
 
 @pytest.mark.parametrize(

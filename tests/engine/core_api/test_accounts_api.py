@@ -9,12 +9,13 @@ import httpx
 import msgspec
 import pytest
 
+from engine.channels.account_settings import AccountSettings
 from engine.core_api import schema
 from engine.core_api.certs import make
 from engine.core_api.client import CoreClient, CoreError
 from engine.core_api.server.app import application
 from engine.core_api.server.state import EngineState
-from engine.ledger import accounts
+from engine.ledger import accounts, password_use
 from engine.ledger.migrate import migrate
 from engine.ledger.pool import Pool, open_pool
 from engine.ledger.secrets import SecretBox
@@ -165,6 +166,76 @@ async def test_a_clone_has_the_secrets_and_does_not_bind_until_it_is_enabled(fac
     assert (enabled.enabled, enabled.version) == (True, 2)
 
 
+CALLED = {"outbind": True, "outbind_allow": ["10.0.0.1"], "outbind_system_id": "smsc"}
+TLS = {"tls": "on", "tls_server_name": "smsc.example"}
+
+
+def certificate(certs: Path) -> str:
+    return next(file.read_text() for file in sorted(certs.rglob("*.crt")))
+
+
+@pytest.mark.parametrize(
+    ("before", "changed"),
+    [
+        ({}, {"host": "127.0.0.2"}),
+        ({}, {"port": 2776}),
+        (TLS, {"settings": {}}),
+        (TLS, {"settings": {"tls": "off"}}),
+        (TLS, {"settings": TLS | {"tls_server_name": "other.example"}}),
+        (TLS, {"settings": TLS | {"tls_ca_pem": "other authority"}}),
+        ({}, {"settings": CALLED, "secrets": {"outbind_password": "outbind-pa55"}}),
+        (CALLED, {"settings": CALLED | {"outbind_allow": ["0.0.0.0/0"]}}),
+        (CALLED, {"settings": CALLED | {"outbind_system_id": "other"}}),
+        (CALLED, {"secrets": {"outbind_password": "new-pa55"}}),
+    ],
+)
+async def test_a_stored_password_goes_nowhere_else(
+    face: Face, certs: Path, before: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    """Whom the engine sends it to changes only together with a password: here, in a PUT, and in a clone."""
+    if "tls_ca_pem" in changed.get("settings", {}):
+        changed = {"settings": changed["settings"] | {"tls_ca_pem": certificate(certs)}}
+    secrets = {"outbind_password": "outbind-pa55"} if "outbind" in before else {}
+    await face.client.create_account(create(settings=before, secrets=secrets))
+    clone = schema.CloneCommand(decision_id=uuid4(), name="Copy")
+    await face.client.clone_account(SPEC.name, clone)
+    stored = await face.stored()
+    put = msgspec.structs.replace(
+        stored, password="", **(changed | {"secrets": secrets | changed.get("secrets", {})})
+    )
+    for call in (
+        face.client.change_account(SPEC.name, change(1, **changed)),
+        face.client.change_account(SPEC.name, change(1, password="", **changed)),
+        face.client.change_account("Copy", change(1, **changed)),
+        face.client.put_account(put),
+        face.client.test_bind(put),
+    ):
+        problem = await refused(call)
+        assert (problem.status, [error["field"] for error in problem.errors]) == (422, ["password"])
+    assert await face.stored() == stored
+    assert await face.stored("Copy") == msgspec.structs.replace(stored, name="Copy")
+    done = await face.client.change_account(SPEC.name, change(1, password="new-pa55", **changed))
+    assert (done.version, (await face.stored()).password) == (2, "new-pa55")
+
+
+@pytest.mark.parametrize(
+    ("before", "changed"),
+    [({}, {"settings": TLS}), (CALLED, {"settings": {}}), ({}, {"host": SPEC.host, "port": SPEC.port})],
+)
+async def test_more_protection_needs_no_password(
+    face: Face, before: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    secrets = {"outbind_password": "outbind-pa55"} if before else {}
+    await face.client.create_account(create(settings=before, secrets=secrets))
+    await face.client.change_account(SPEC.name, change(1, **changed))
+    assert (await face.stored()).password == "pa55-word"
+
+
+def test_the_settings_that_guard_a_password_have_their_defaults() -> None:
+    defaults = msgspec.to_builtins(AccountSettings())
+    assert {name: defaults[name] for name in password_use.DEFAULTS} == password_use.DEFAULTS
+
+
 @pytest.mark.parametrize(
     ("changed", "field"),
     [
@@ -172,8 +243,8 @@ async def test_a_clone_has_the_secrets_and_does_not_bind_until_it_is_enabled(fac
         ({"settings": {"nonsense": 1}}, "nonsense"),
         ({"settings": {"tls": "on", "tls_ca_pem": "x"}}, "tls_ca_pem"),
         ({"system_id": "a\0b"}, "system_id"),
-        ({"host": "a..b"}, "host"),
-        ({"host": f"{'x' * 64}.example"}, "host"),
+        ({"host": "a..b", "password": "pa55-word"}, "host"),
+        ({"host": f"{'x' * 64}.example", "password": "pa55-word"}, "host"),
         ({"settings": {"tls": "on", "tls_server_name": ".."}}, "tls_server_name"),
         ({"interface_version": 1}, "interface_version"),
         ({"secrets": {"nonsense": "x"}}, "nonsense"),

@@ -86,6 +86,7 @@ async def test_everything_is_stopped_listed_and_let_go_on(face: Face) -> None:
     assert (await face.run("--lift")).output.startswith("lifted: everything")
     assert (await face.run()).output == "nothing is stopped\n"
     (old,) = (await face.client.stops()).stops
+    assert old.made_by == "installation", "no workspace lifts it"
     assert old.lifted_at is not None
 
 

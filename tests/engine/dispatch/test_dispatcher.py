@@ -2,11 +2,13 @@
 
 import asyncio
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
+from engine.core_api import schema
 from engine.dispatch import claims as dispatch_claims
+from engine.ledger import trial_messages
 
 pytestmark = pytest.mark.system
 
@@ -450,3 +452,18 @@ async def test_claims_without_a_committed_result_stay_under_the_bound(
     await until(what_bulk_may_have, "claimed what is allowed")
     await until(lambda: smsc.binds == 4, "all are bound")
     assert await claimed() == 225
+
+
+async def test_campaigns_wait_for_the_tokens_of_a_test_message(room: Room, smsc: Smsc, until: Until) -> None:
+    """At 2 a second the four parts of a test message are two seconds of the account's TPS."""
+    channel = await room.channel(smsc.port, tps=2)
+    engine = await room.engine()
+    order = schema.TestMessageSpec(decision_id=uuid4(), msisdn="447700900123", sender="Bank", text="x" * 600)
+    async with room.pool.acquire() as connection, connection.transaction():
+        await trial_messages.record(connection, channel, order, order.text)
+    engine.dispatcher.wake()
+    await until(lambda: len(smsc.seen) == 4, "the test message")
+    await room.campaign(channel, await room.upload(1))
+    engine.dispatcher.wake()
+    await until(lambda: len(smsc.seen) == 5, "the campaign")
+    assert smsc.at[4] - smsc.at[0] >= 1.9

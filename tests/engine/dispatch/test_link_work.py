@@ -16,6 +16,7 @@ from engine._fast.columns import ReceiptBatch, ResultBatch
 from engine.channels.smpp import TEST_CLAIM, SmppBind, SmppChannel
 from engine.core_api import schema
 from engine.dispatch.link_work import LinkWork
+from engine.dispatch.pacer import Pacer
 from engine.ledger import accounts, traces, trial_messages
 from engine.ledger.message_id import message_id
 from engine.ledger.migrate import migrate
@@ -198,6 +199,33 @@ async def test_every_part_of_a_long_test_message_has_its_result(bench: Bench) ->
     answered = await bench.reaches(work, await bench.queue("x" * 400), "answered")
     assert [part.part for part in answered.parts] == [1, 2, 3]
     assert len({part.smsc_id for part in answered.parts}) == 3
+
+
+async def test_a_test_message_takes_its_tokens_and_waits_for_them(bench: Bench) -> None:
+    """Of a busy account: the next token is a second away, and campaigns wait for what it took."""
+    await bench.bind()
+    pacer = Pacer(10.0)
+    work = LinkWork(bench.pool, await bench.worker(), bench.channel, pace=lambda _account: pacer)
+    test_id = await bench.queue("x" * 400)
+    begin = time.monotonic()
+    pacer.take(10, begin)
+    due = pacer.next_at()
+    await bench.reaches(work, test_id, "answered")
+    assert time.monotonic() >= due
+    assert pacer.next_at() == pytest.approx(due + 3 / 10.0), "three parts"
+    assert pacer.tokens(due + 0.2) == 0
+
+
+async def test_a_worker_without_a_share_of_the_tps_sends_no_test_message(bench: Bench) -> None:
+    await bench.bind()
+    pacer = Pacer(10.0, closed=True)
+    work = LinkWork(bench.pool, await bench.worker(), bench.channel, pace=lambda _account: pacer)
+    test_id = await bench.queue()
+    await work.step()
+    assert (await bench.message(test_id)).state == "queued"
+    assert bench.smsc.submits == []
+    pacer.closed = False
+    assert (await bench.reaches(work, test_id, "answered")).parts
 
 
 async def test_an_error_of_the_smsc_is_shown_and_nothing_is_sent_again(bench: Bench) -> None:

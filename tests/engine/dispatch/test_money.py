@@ -108,6 +108,29 @@ async def test_no_balance_pauses_and_a_credit_lets_it_go_on_to_the_last_message(
     await holds(room)
 
 
+async def test_a_refund_lets_it_go_on_too(room: Room, smsc: Smsc, until: Until) -> None:
+    """The wallet pays three messages; the operator refuses them, and their money pays what is left."""
+    smsc.answer = lambda number, destination: None
+    await publish(room)
+    await credit(room, 3 * PRICE)
+    channel = await room.channel(smsc.port)
+    campaign = await room.campaign(channel, await room.upload(5))
+    await room.engine()
+    assert (await room.reaches(campaign, "Paused")).reason == wallets.NO_BALANCE
+
+    async def all_out() -> bool:
+        return smsc.held == 3
+
+    await until(all_out, "three messages out")
+    smsc.answer = lambda number, destination: 0
+    smsc.release(0x0B)
+    done = await room.reaches(campaign, "Done")
+    assert (done.counts.failed, done.counts.charged) == (3, 2 * PRICE)
+    found = await wallet(room)
+    assert (found.balance, found.reserved) == (PRICE, 0)
+    await holds(room)
+
+
 async def test_two_workers_share_one_small_wallet_to_the_last_coin(
     room: Room, smsc: Smsc, tmp_path: Path
 ) -> None:
@@ -136,8 +159,7 @@ async def test_without_a_price_list_it_waits_and_numbers_without_a_rate_are_reje
     await room.engine()
     paused = await room.reaches(campaign, "Paused")
     assert paused.reason == NO_PRICE_LIST
-    await publish(room, "4477000000")  # the first hundred
-    await room.command(campaign, "resume")
+    await publish(room, "4477000000")  # the first hundred; nobody resumes it
     done = await room.reaches(campaign, "Done")
     assert (done.counts.failed, done.counts.charged) == (100, 100 * PRICE)
     status = await room.pool.fetch("SELECT DISTINCT status, cost FROM submissions WHERE outcome = 1")

@@ -1,6 +1,7 @@
 """A backup of both stores is one moment of both, and comes back with books that balance."""
 
 import asyncio
+import hashlib
 import json
 from uuid import uuid4
 
@@ -167,6 +168,102 @@ async def test_a_damaged_backup_is_refused_before_anything_is_written(stores, em
     with pytest.raises(BackupError):
         await backup.restore(empty, copy)
     assert await run(empty.ledger_dsn, "SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+@pytest.fixture
+async def copy(stores, tmp_path):
+    """A good backup with one key."""
+    (tmp_path / "data" / "engine").mkdir(parents=True)
+    (tmp_path / "data" / "engine" / "secrets.key").write_text("key")
+    await backup.backup(stores, tmp_path / "copy", tmp_path / "data")
+    return tmp_path / "copy"
+
+
+def rename(copy, name, content=b"evil"):
+    """The manifest names `name` with a right sum, as who made the folder up would."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "keys/../../evil.key",
+        "keys/../evil.key",
+        "keys/engine/../../../evil.key",
+        "keys/engine/../evil.key",
+        "keys//engine/evil.key",
+        "keys/./evil.key",
+        "keys/evil.key",
+        "keys/engine/deep/evil.key",
+        "keys/engine/evil.sh",
+        "keys/certs/ca.key",
+        "keys/postgres/server.key",
+        "keys/engine\\evil.key",
+        "keys/engine/a\nb.key",
+        "../evil.key",
+        "other.dump",
+        "{absolute}",
+        "keys/{absolute}",
+    ],
+)
+async def test_a_manifest_chooses_no_path_of_its_own(copy, empty, tmp_path, name):
+    name = name.replace("{absolute}", str(tmp_path / "absolute.key"))
+    planted = copy / name
+    planted.parent.mkdir(parents=True, exist_ok=True)
+    planted.write_bytes(b"evil")
+    rename(copy, name)
+    target = tmp_path / "deep" / "target"
+    with pytest.raises(BackupError, match="no file of a backup"):
+        await backup.restore(empty, copy, target)
+    assert not target.parent.exists()
+    assert await run(empty.ledger_dsn, "SELECT FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+@pytest.mark.parametrize("linked", ["keys/engine/other.key", "keys/engine", "keys", "ledger.dump"])
+async def test_a_backup_with_a_link_in_it_is_refused(copy, empty, tmp_path, linked):
+    elsewhere = tmp_path / "elsewhere"
+    if linked == "keys/engine/other.key":
+        elsewhere.write_bytes(b"evil")
+        rename(copy, linked)
+    else:
+        (copy / linked).rename(elsewhere)
+    (copy / linked).symlink_to(elsewhere)
+    with pytest.raises(BackupError, match="is a link"):
+        await backup.restore(empty, copy, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("where", ["existing", "dangling"])
+async def test_a_key_is_not_written_through_a_link_that_waits_for_it(copy, empty, tmp_path, where):
+    (tmp_path / "target" / "engine").mkdir(parents=True)
+    if where == "existing":
+        (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "target" / "engine" / "secrets.key").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BackupError, match="overwrites nothing"):
+        await backup.restore(empty, copy, tmp_path / "target")
+    assert (tmp_path / "elsewhere").exists() == (where == "existing")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"files": {}}, {"files": []}, {"schema_version": "x"}, {"made_at": "'; --"}, {"made_at": None}],
+)
+async def test_a_manifest_that_is_none_is_refused(copy, empty, changed):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | changed))
+    with pytest.raises(BackupError):
+        await backup.restore(empty, copy)
+
+
+async def test_a_dump_that_no_manifest_names_is_not_read(copy, empty):
+    """Or its content would be anybody's."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["ledger.dump"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BackupError, match="no whole backup"):
+        await backup.restore(empty, copy)
 
 
 async def test_a_database_that_is_away_leaves_no_half_backup(stores, tmp_path):

@@ -10,7 +10,7 @@ from engine.ledger import error_map
 from engine.ledger.errors import BadErrorCode, DecisionReused, NotFound
 from engine.smpp.status import Class
 
-FAILED, THROTTLED = 1, 3
+ACCEPTED, FAILED, _, THROTTLED, DOUBT = range(5)
 
 
 def spec(code, error_class="temporary", context="response", **given):
@@ -44,6 +44,22 @@ async def test_codes_that_were_seen_are_counted_and_unmapped_ones_are_named(pool
     await error_map.put(pool, "bulk", spec("1115"))
     _, whole = await codes(pool)
     assert {(each.context, each.code) for each in whole.unmapped} == {("receipt", "045")}
+
+
+async def test_what_is_accepted_without_an_id_is_counted_by_channel(pool, box):
+    """On time, late, and beside parts that have one; it is no error code."""
+    driver = await make_driver(pool, box, 10)
+    await driver.claim([1] * 6 + [2])
+    driver.results((row, 1, 0, ACCEPTED, 0, id_, False) for row, id_ in enumerate(["", "a", "", "b"]))
+    driver.results([(4, 1, 0, FAILED, 0x45B, "", False), (5, 1, 0, DOUBT, -1, "", False)])
+    driver.results([(6, 1, 0, ACCEPTED, 0, "c", False), (6, 2, 0, ACCEPTED, 0, "", False)])
+    driver.results([(5, 1, 0, ACCEPTED, 0, "", True)])
+    await driver.writer.flush()
+    found, whole = await codes(pool)
+    assert whole.accepted_without_id == 4
+    assert ("response", "0x00000000") not in found
+    assert [each.code for each in whole.unmapped] == ["0x0000045B"]
+    assert (await driver.counts()).in_flight == 6
 
 
 async def test_a_code_is_mapped_changed_and_given_back(pool, box):

@@ -99,6 +99,7 @@ async def test_a_receipt_after_the_fold_changes_what_is_folded_too(driver):
     await driver.writer.flush()
     found = await recipients(driver)
     assert [found[row].state for row in (45, 46, 30)] == ["DELIVERED", "UNDELIVERED", "DELIVERED"]
+    assert [row for row, one in enumerate(found) if one.corrected] == [30]
     assert found == await live(driver)
     await books(driver.pool)
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from ledger_world import make_channel
+from ledger_world import make_channel, start_campaign
 
 from engine.core_api import schema
-from engine.ledger import prices
+from engine.ledger import prices, wallets
 from engine.ledger.errors import NotFound
 from engine.ledger.pool import Pool
 from engine.ledger.secrets import SecretBox
@@ -67,6 +67,30 @@ async def test_a_list_counts_from_its_day_and_never_changes(pool: Pool) -> None:
     assert (await prices.rates(pool, first.version))[0].price == 1
     with pytest.raises(NotFound):
         await prices.rates(pool, second.version + 1)
+
+
+async def test_what_waits_for_a_list_goes_on_when_one_counts(pool: Pool, box: SecretBox) -> None:
+    """Not for one of another day; and nothing that waits for something else."""
+    await make_channel(pool, box)
+    for _ in range(3):
+        await start_campaign(pool, 1)
+    reasons = ["no price list", "", "waiting for a person"]
+    for row, reason in zip(await pool.fetch("SELECT campaign_id FROM campaigns"), reasons, strict=True):
+        await pool.execute(
+            "UPDATE campaigns SET state = 'Paused', reason = $2 WHERE campaign_id = $1", row[0], reason
+        )
+    later = sheet(("", 1), valid_from=datetime.now(UTC) + timedelta(days=1))
+    version = (await prices.publish(pool, later)).version
+    states = "SELECT reason FROM campaigns WHERE state = 'Paused' ORDER BY reason"
+    assert [row[0] for row in await pool.fetch(states)] == sorted(reasons)
+    await pool.execute("UPDATE rate_sheets SET valid_from = now() WHERE version = $1", version)
+    async with pool.acquire() as connection:
+        assert len(await wallets.go_on(connection)) == 1
+        assert await wallets.go_on(connection) == []
+    assert [row[0] for row in await pool.fetch(states)] == ["", "waiting for a person"]
+    await pool.execute("UPDATE campaigns SET reason = 'no price list' WHERE state = 'Paused'")
+    await prices.publish(pool, sheet(("", 2)))
+    assert await pool.fetch(states) == []
 
 
 async def test_publishing_twice_by_one_decision_is_once(pool: Pool) -> None:

@@ -10,7 +10,7 @@ from ledger_world import FIRST_MSISDN, Driver, make_driver, make_worker, start_c
 
 from engine._fast import receipts as fast_receipts
 from engine.core_api import schema
-from engine.ledger import receipt_reports, settle
+from engine.ledger import receipt_reports, reports, settle
 from engine.ledger.accounts import upsert_account
 from engine.ledger.errors import BadCursor, NotFound
 from engine.ledger.matching import MatchedBy
@@ -331,6 +331,37 @@ async def test_done_dates_are_read_in_the_accounts_zone_and_only_between_submit_
     assert [row["done_raw"] for row in rows] == dates
     assert rows[0]["done_at"] == now - timedelta(seconds=50)
     assert [row["done_at"] == row["received_at"] for row in rows] == [False, True, True]
+
+
+async def test_a_message_ended_when_its_receipt_says_and_a_correction_is_marked(driver, pool):
+    """In the account's zone; where the date cannot be true, when the receipt came. Repeats change nothing."""
+    await set_rules(driver, receipt_tz="Asia/Kolkata")
+    now = datetime.now(UTC).replace(microsecond=0)
+    driver.now_us = round((now - timedelta(seconds=100)).timestamp() * 1e6)
+    await driver.claim([1, 1, 1, 2, 1])
+    driver.results((row, 1, 0, 1, 0x08, "", True) for row in (4,))
+    driver.results((i, 1, 0, 0, 0, f"{i}", False) for i in (0, 1, 2, 4))
+    driver.results((3, part, 0, 0, 0, f"3.{part}", False) for part in (1, 2))
+
+    def done(ago: int) -> str:
+        return f"done date:{now + timedelta(hours=5, minutes=30, seconds=-ago):%y%m%d%H%M%S}"
+
+    arrive(driver, receipt("0", row=0, more=done(50)))
+    arrive(driver, receipt("1", row=1, stat="UNDELIV", more=done(60)))
+    arrive(driver, receipt("2", row=2, more=done(5000)))
+    arrive(driver, receipt("3.1", row=3, stat="UNDELIV", more=done(40)))
+    arrive(driver, receipt("4", row=4, more=done(70)))
+    await driver.writer.flush()
+    arrive(driver, receipt("0", row=0, more=done(1)), receipt("0", row=0, stat="UNDELIV", more=done(1)))
+    arrive(driver, receipt("1", row=1, more=done(30)))
+    arrive(driver, receipt("3.1", row=3, more=done(20)), receipt("3.2", row=3, more=done(45)))
+    await driver.writer.flush()
+    found = (await reports.recipients(pool, driver.campaign.campaign_id)).recipients[:5]
+    assert [one.state for one in found] == ["DELIVERED"] * 5
+    assert [one.corrected for one in found] == [False, True, False, True, False]
+    ended = [(now - one.done_at).total_seconds() for one in found]
+    assert [round(ended[row]) for row in (0, 1, 3, 4)] == [50, 30, 20, 70]
+    assert ended[2] <= 0, "its arrival"
 
 
 async def test_the_zone_of_dates_is_proposed_never_applied(driver, pool):

@@ -6,11 +6,13 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ledger_world import make_channel, start_campaign
 
 from engine.core_api import schema
 from engine.ledger import wallets
 from engine.ledger.errors import BadCursor, DecisionReused, NotFound
 from engine.ledger.pool import Pool, open_pool
+from engine.ledger.secrets import SecretBox
 from engine.ledger.wallets import Moved
 
 
@@ -80,6 +82,27 @@ async def test_the_last_coin_is_found_in_another_workers_lot(pool: Pool) -> None
     assert await reserve(pool, two, {workspace: 999}) == set()
     assert await reserve(pool, one, {workspace: 1}) == {workspace}
     assert (await wallets.wallet(pool, workspace)).reserved == 1000
+
+
+async def test_money_that_comes_back_lets_go_on_what_it_can_pay(pool: Pool, box: SecretBox) -> None:
+    """Free money counts wherever it lies, and less than the next message costs wakes nobody."""
+    await make_channel(pool, box)
+    key, _ = await start_campaign(pool, 10)
+    worker, workspace = await make_worker(pool), key.workspace_id
+    await credit(pool, workspace, 100)
+    assert await reserve(pool, worker, {workspace: 100}) == set()
+    assert await wallets.pause_unpaid(pool, key.campaign_id, workspace, 60)
+
+    async def refund(amount: int) -> int:
+        async with pool.acquire() as connection, connection.transaction():
+            await wallets.book(connection, worker, {workspace: Moved(amount, -amount)})
+            return len(await wallets.go_on(connection))
+
+    assert await refund(30) == 0
+    assert await refund(29) == 0
+    assert await refund(1) == 1
+    assert await pool.fetchval("SELECT state || reason FROM campaigns") == "Sending"
+    assert await refund(1) == 0
 
 
 async def test_a_workspace_without_a_wallet_cannot_pay(pool: Pool) -> None:

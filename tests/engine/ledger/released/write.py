@@ -126,7 +126,7 @@ async def story(dsn, folder):
     await until(core, orphans, lambda seen: seen.state == "Done" and seen.counts.parts == 60)
     await asyncio.sleep(4)  # held receipts become orphans
     smsc.kill()
-    smsc = simulator(port, "--error", "0x0B=0.05", "--throttle-share", "0.05", "--latency-ms", "60")
+    smsc = simulator(port, "--error", "0x0B=0.05", "--throttle-share", "0.05", "--latency-ms", "300")
     done = await campaign(core, "done", 80, "Hello {{name}}")
     await until(core, done, lambda seen: seen.settled)
     paused = await campaign(core, "paused", 300, LONG)
