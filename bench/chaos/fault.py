@@ -8,7 +8,7 @@ from bench.chaos.lab import Lab, Settings
 
 Play = Callable[[Lab], Awaitable[None]]
 
-GROUPS = ("crash", "process", "database", "wire", "smsc")
+GROUPS = ("crash", "process", "database", "wire", "smsc", "routes")
 
 
 @dataclass(frozen=True)

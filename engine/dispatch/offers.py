@@ -62,13 +62,6 @@ class Offers(Generic[Owner]):
         """`rows` of it are being claimed."""
         self._turns[each.run.lane].charge(each.run.key.workspace_id, rows)
 
-    def express_waits(self) -> bool:
-        """Whether an express campaign has rows to claim."""
-        return any(
-            run.lane == EXPRESS and run.running and any(each.left for each in slices)
-            for run, slices in self._slices.items()
-        )
-
     def has(self, owner: Owner) -> bool:
         """Whether there is a slice this bind may claim from, or may when its claim or give-back is
         through."""

@@ -1,7 +1,6 @@
 """Price lists: published as a whole, versioned, never changed; a campaign keeps the one of its start."""
 
 from collections import Counter
-from uuid import UUID
 
 import msgspec
 
@@ -93,8 +92,3 @@ async def table(connection: Connection, version: int, channel_id: int, category:
     """Prices of one part by prefix, for a campaign's channel and category; NO_RATE where none is set."""
     rows = await connection.fetch(load("money")["effective"], version, channel_id, category)
     return prefixes.PrefixTable([row["prefix"] for row in rows], [row["price"] for row in rows], NO_RATE)
-
-
-async def has_wallet(connection: Connection, workspace_id: UUID) -> bool:
-    """Whether a workspace is charged at all."""
-    return await connection.fetchrow(load("money")["wallets"], workspace_id) is not None

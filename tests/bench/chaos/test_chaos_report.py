@@ -62,7 +62,7 @@ def test_every_fault_has_a_group_and_a_sentence_and_a_name_of_its_own() -> None:
     assert len(faults) >= 50
     assert len({fault.summary for fault in faults.values()}) == len(faults)
     groups = {fault.group for fault in faults.values()}
-    assert groups == {"crash", "process", "database", "wire", "smsc"}
+    assert groups == {"crash", "process", "database", "wire", "smsc", "routes"}
 
 
 def test_every_crash_point_of_the_engine_is_died_at_by_a_fault() -> None:

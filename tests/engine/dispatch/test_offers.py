@@ -94,11 +94,9 @@ def test_express_goes_before_bulk_and_alone_where_bulk_may_not() -> None:
     express.lane = EXPRESS
     made = offers(bulk, express, slices=1)
     assert take(made) is express
-    assert made.express_waits()
     made.remove_campaign(express)
     assert take(made, bulk=False) is None
     assert take(made) is bulk
-    assert not made.express_waits()
 
 
 def test_a_workspace_with_many_campaigns_gets_no_more_than_one_with_few() -> None:
