@@ -15,7 +15,8 @@ from control_plane.errors import ControlPlaneError, EngineUnavailable
 
 
 def target_id(kind: str, name: str) -> UUID:
-    """Of a thing that the engine knows by its name: the same always, so that its events are found."""
+    """Of a thing that the engine knows by its name, or by a number where names change: the same always, so
+    that its events are found."""
     return uuid5(MASTER_ID, f"{kind}:{name}")
 
 
@@ -36,26 +37,29 @@ class Commands:
         details: Mapping[str, object] | None = None,
         *,
         workspace_id: UUID = MASTER_ID,
+        known_as: str = "",
     ) -> AsyncIterator[None]:
         """Around a call of the Core API. StoreUnavailable before it: nothing was done.
 
-        What the engine refuses is told too, and what became of it where it did not answer.
+        What the engine refuses is told too, and what became of it where it did not answer. `known_as`: by
+        which the events are found, else the name.
         """
-        await self.audit.record(self._event(actor, action, kind, name, details, workspace_id))
+        target = target_id(kind, known_as or name)
+
+        async def tell(action: str, details: Mapping[str, object] | None) -> None:
+            happened = self._event(actor, action, kind, name, details, workspace_id)
+            await self.audit.record(msgspec.structs.replace(happened, target_id=target))
+
+        await tell(action, details)
         try:
             with engine(kind):
                 yield
         except EngineUnavailable:
-            await self._told(actor, f"{action}_unanswered", kind, name, "", workspace_id)
+            await tell(f"{action}_unanswered", {"reason": ""})
             raise
         except ControlPlaneError as error:
-            await self._told(actor, f"{action}_refused", kind, name, str(error), workspace_id)
+            await tell(f"{action}_refused", {"reason": str(error)})
             raise
-
-    async def _told(
-        self, actor: Actor, action: str, kind: str, name: str, reason: str, workspace_id: UUID
-    ) -> None:
-        await self.audit.record(self._event(actor, action, kind, name, {"reason": reason}, workspace_id))
 
     def _event(
         self,
@@ -66,7 +70,7 @@ class Commands:
         details: Mapping[str, object] | None,
         workspace_id: UUID,
     ) -> Event:
-        happened = event(
+        return event(
             action,
             self._clock(),
             actor_id=actor.user_id,
@@ -77,4 +81,3 @@ class Commands:
             target_name=name,
             details=details,
         )
-        return msgspec.structs.replace(happened, target_id=target_id(kind, name))

@@ -34,7 +34,8 @@ def read_route(form: Mapping[str, str], decision_id: UUID, version: int | None =
     fields = {
         "position": _whole(form.get("position", "100"), POSITIONS, "position", problems),
         "workspace_id": _workspace(form, problems),
-        "category": _category(form.get("category", ""), problems) or None,
+        "category": _category(form.get("category", ""), problems)
+        or ("" if form.get("without_category") == "1" else None),
         "sender_kind": _choice(form.get("sender_kind", ""), KINDS, "sender_kind", problems),
         "lane": _choice(form.get("lane", ""), LANES, "lane", problems),
         "enabled": form.get("enabled", "1") in ("1", "true", "on", "yes"),

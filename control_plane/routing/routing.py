@@ -64,7 +64,9 @@ class Routing:
         details = differences(told(before), told(spec))
         if not details and spec.version == before.version:
             return before
-        async with self._commands.audited(actor, "route.change", "route", before.name, details):
+        async with self._commands.audited(
+            actor, "route.change", "route", before.name, details, known_as=_key(before.route_id)
+        ):
             try:
                 with engine("route"):
                     return await self._core.put_route(before.route_id, spec)
@@ -85,7 +87,9 @@ class Routing:
     async def delete(self, actor: Actor, route_id: int, version: int | None) -> None:
         """Campaigns that began keep their plan."""
         before = await self.route(actor, route_id)
-        async with self._commands.audited(actor, "route.delete", "route", before.name, _said(before)):
+        async with self._commands.audited(
+            actor, "route.delete", "route", before.name, _said(before), known_as=_key(route_id)
+        ):
             await self._core.delete_route(route_id, before.version if version is None else version)
 
     async def explain(self, actor: Actor, question: schema.RouteQuestion) -> schema.RouteExplanation:
@@ -103,10 +107,16 @@ class Routing:
             )
         return msgspec.structs.replace(found, considered=[one for one in found.considered if one.matches])
 
-    async def history(self, actor: Actor, name: str) -> list[Event]:
-        """Who changed it under this name, newest first."""
+    async def history(self, actor: Actor, route_id: int) -> list[Event]:
+        """Who changed it, under whatever name, newest first. Its creation stands in the audit only: it had no
+        id before."""
         actor.require(Action.MANAGE_CHANNELS)
-        return await self._commands.audit.about(target_id("route", name), HISTORY)
+        return await self._commands.audit.about(target_id("route", _key(route_id)), HISTORY)
+
+
+def _key(route_id: int) -> str:
+    """No route's name: those hold no NUL."""
+    return f"id\0{route_id}"
 
 
 def spec_of(route: schema.Route, decision_id: UUID) -> schema.RouteSpec:

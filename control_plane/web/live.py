@@ -135,7 +135,7 @@ class LivePages:
         return json_answer(await self.services.campaigns.series(visit.member, request.path_params["id"]))
 
     async def channels(self, request: Request) -> Response:
-        """Over which channels it goes: planned and sent on each; numbers without a route."""
+        """Over which channels it goes: planned and given out on each; numbers without a route."""
         visit = visit_of(request)
         live = await self.services.campaigns.live(visit.member, request.path_params["id"])
         if wants_json(request):

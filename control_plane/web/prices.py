@@ -61,12 +61,24 @@ class PricePages:
             errors = error.errors if isinstance(error, Invalid) else {"csv": str(error)}
             named = {name if name == "note" else "csv": line for name, line in errors.items()}
             return await self._page(request, visit, form, named, 422)
+        except EngineUnavailable:
+            if wants_json(request):
+                raise
+            kept = {**form, "decision": str(decision_id)}
+            return await self._page(request, visit, kept, {}, 503, unanswered=True)
         if wants_json(request):
             return json_answer({"version": sheet.version, "location": f"/prices/{sheet.version}"}, 201)
         return go("/prices?done=published")
 
     async def _page(
-        self, request: Request, visit: Visit, form: dict[str, str], errors: dict[str, str], status: int
+        self,
+        request: Request,
+        visit: Visit,
+        form: dict[str, str],
+        errors: dict[str, str],
+        status: int,
+        *,
+        unanswered: bool = False,
     ) -> Response:
         found = schema.RateSheets(sheets=[], current=None)
         reachable = True
@@ -89,4 +101,5 @@ class PricePages:
             decision=form.get("decision") or str(uuid4()),
             errors=errors,
             engine_down=not reachable,
+            unanswered=unanswered,
         )

@@ -111,6 +111,7 @@ def form_of(route: schema.Route) -> dict[str, str]:
         "position": str(route.position),
         "workspace": str(route.workspace_id or ""),
         "category": route.category or "",
+        "without_category": "1" if route.category == "" else "",
         "sender_kind": route.sender_kind or "",
         "lane": route.lane or "",
         "enabled": "1" if route.enabled else "0",

@@ -110,14 +110,20 @@ class RoutePages:
         """A new route; the same form sent twice makes one."""
         visit, form = visit_of(request), await read_form(request)
         visit.actor.require(Action.MANAGE_CHANNELS)
+        decision_id = decision_of(form)
         try:
-            spec = read_route(form, decision_of(form))
+            spec = read_route(form, decision_id)
             route = await self.services.routing.create(visit.actor, spec)
         except (Invalid, Conflict) as error:
             if wants_json(request):
                 raise
             errors = error.errors if isinstance(error, Invalid) else {"route": str(error)}
             return await self._form(request, visit, None, form, errors, 422)
+        except EngineUnavailable:
+            if wants_json(request):
+                raise
+            kept = {**form, "decision": str(decision_id)}
+            return await self._form(request, visit, None, kept, {}, 503, unanswered=True)
         if wants_json(request):
             return json_answer({"route_id": route.route_id, "location": route_href(route.route_id)}, 201)
         return go("/routes?done=route-created")
@@ -126,10 +132,10 @@ class RoutePages:
         """Change a route that is still as it was when its form was opened."""
         visit, form = visit_of(request), await read_form(request)
         route = await self.services.routing.route(visit.actor, request.path_params["id"])
-        spec = None
+        spec, decision_id = None, decision_of(form)
         try:
             whole_form = {**form_of(route), **form} if wants_json(request) else form
-            spec = read_route(whole_form, decision_of(form), whole(form.get("version")) or 0)
+            spec = read_route(whole_form, decision_id, whole(form.get("version")) or 0)
             if spec.category is None and route.category == "":  # no field says "without"; it stays
                 spec = msgspec.structs.replace(spec, category="")
             await self.services.routing.change(visit.actor, route, spec)
@@ -141,6 +147,11 @@ class RoutePages:
             if wants_json(request) or spec is None:
                 raise
             return await self._late(request, visit, form, spec, error)
+        except EngineUnavailable:
+            if wants_json(request):
+                raise
+            kept = {**form, "decision": str(decision_id)}
+            return await self._form(request, visit, route, kept, {}, 503, unanswered=True)
         if wants_json(request):
             return json_answer({"location": route_href(route.route_id)})
         return go("/routes?done=route-saved")
@@ -195,12 +206,23 @@ class RoutePages:
         *,
         stale: list[str] | None = None,
         late: bool = False,
+        unanswered: bool = False,
     ) -> Response:
-        channels = [one.name for one in await self.services.channels.all()]
+        channels: list[str] = []
+        offered: dict[str, Any] = {}
+        try:
+            channels = [one.name for one in await self.services.channels.all()]
+            offered = await self._offered(visit)
+        except EngineUnavailable:
+            if not unanswered:
+                raise
+            offered = await self._known(visit)
         rows = channel_rows(values, channels)
         known = {*ROUTE_FIELDS, "channels"}
         known |= {f"{row['name']}.{cell}" for row in rows for cell in ("channel", "tier", "weight")}
-        history = await self.services.routing.history(visit.actor, route.name) if route is not None else []
+        history = (
+            await self.services.routing.history(visit.actor, route.route_id) if route is not None else []
+        )
         return await self.pages.page(
             request,
             visit,
@@ -208,27 +230,33 @@ class RoutePages:
             status,
             route=route,
             action=route_href(route.route_id) if route is not None else "/routes",
-            form={name: values.get(name, "") for name in (*ROUTE_FIELDS, "version")},
+            form={name: values.get(name, "") for name in (*ROUTE_FIELDS, "without_category", "version")},
             decision=values.get("decision") or str(uuid4()),
             rows=rows,
             errors=errors,
             loose=[line for name, line in errors.items() if name not in known],
             stale=stale or [],
             late=late,
+            unanswered=unanswered,
             activity=history_view(history),
-            **await self._offered(visit),
+            **offered,
         )
 
     async def _offered(self, visit: Visit) -> dict[str, Any]:
         """What the selects offer."""
-        workspaces = await self.services.workspaces.every(visit.actor, Action.MANAGE_CHANNELS)
         every = await self.services.routing.every(visit.actor)
         categories = {one.category for one in every if one.category}
+        categories |= {*await self.services.money.categories()}
+        return {**await self._known(visit), "categories": sorted(categories)}
+
+    async def _known(self, visit: Visit) -> dict[str, Any]:
+        """What they offer without the engine."""
+        workspaces = await self.services.workspaces.every(visit.actor, Action.MANAGE_CHANNELS)
         return {
             "workspaces_offered": [{"value": str(one.id), "word": one.name} for one in workspaces],
             "kinds": kinds(),
             "lanes": lane_words(),
-            "categories": sorted(categories | {*await self.services.money.categories()}),
+            "categories": [],
         }
 
     async def _list(

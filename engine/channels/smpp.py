@@ -109,9 +109,9 @@ class SmppChannel:
         *,
         response_timeout_s: float = 30.0,
         enquire_link_s: float = 30.0,
-        tries: Callable[[int], Tries] | None = None,
+        tries: Callable[[Account], Tries] | None = None,
     ) -> None:
-        """`tries`: of an account by its id, where several engines bind it."""
+        """`tries`: of an account, where several engines bind it."""
         self._tries = tries
         self._defaults = {"response_timeout_s": response_timeout_s, "enquire_link_s": enquire_link_s}
         self._binds: WeakSet[SmppBind] = WeakSet()
@@ -126,7 +126,7 @@ class SmppChannel:
         gate = AccountGate(
             tries=settings.password_tries,
             stagger_s=settings.bind_stagger_s,
-            shared=self._tries(account.account_id) if self._tries is not None else None,
+            shared=self._tries(account) if self._tries is not None else None,
         )
         self._tlv[account.account_id] = settings.tlv
         binds: dict[int, SmppBind] = {}

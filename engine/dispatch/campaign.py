@@ -40,6 +40,10 @@ class Unsendable(Exception):
     """What is stored cannot go out, and resume cannot cure it; the message becomes the campaign's reason."""
 
 
+class Unfit(Exception):
+    """One channel of a campaign by routes cannot carry it as the channel is set up now."""
+
+
 @dataclass(slots=True, eq=False)
 class CampaignRun:
     """One leg of a campaign while it is Sending: its rows over one channel. `running` turns False for good
@@ -64,7 +68,6 @@ class CampaignRun:
     handle: int = 0  # the writer's
     running: bool = True
     open_claims: int = 0
-    reason: str | None = None  # as this worker last wrote it
     pricing: Pricing | None = None  # None: its workspace is not charged for it
     affordable: int = MOST_ROWS  # rows of a claim that the wallet may pay, as far as is known
     accepted: Rate = field(default_factory=Rate)
@@ -203,7 +206,8 @@ async def load_campaign(
     """A leg of a campaign ready to plan and encode; None if the campaign is not in Sending any more.
 
     Raises Unsendable where what is stored is not what was sealed, or its text, sender and settings do not
-    fit; NoPriceList where it is to be charged and nothing says how much.
+    fit; Unfit where they do not fit this channel of several; NoPriceList where it is to be charged and
+    nothing says how much.
     """
     queries = load("dispatch")
     async with pool.acquire() as connection:
@@ -230,6 +234,8 @@ async def load_campaign(
             account_id=channel_row["account_id"],
         )
     except (BadSettings, ValueError) as error:
+        if row["channel_id"] is None:
+            raise Unfit(f"channel {channel_row['name']} cannot carry it: {error}") from error
         raise Unsendable(str(error)) from error
     async with pool.acquire() as connection:
         pricing = await choose(connection, leg.campaign_id, leg.channel_id)

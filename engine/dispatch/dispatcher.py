@@ -13,7 +13,7 @@ from engine.channels.smpp import SmppChannel
 from engine.core_api import schema
 from engine.dispatch.account import AccountBinds
 from engine.dispatch.book import Budget
-from engine.dispatch.campaign import CampaignRun, Chunks, Unsendable, load_campaign, open_slices
+from engine.dispatch.campaign import CampaignRun, Chunks, Unfit, Unsendable, load_campaign, open_slices
 from engine.dispatch.feeder import Feeder
 from engine.dispatch.legs import fail_over, plan_due
 from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
@@ -43,6 +43,7 @@ _AWAY_PAUSE_S = 0.5
 _SETTLE_EVERY_S = 2.0
 _INDEX_EVERY_S = 60.0
 _FENCED_ONLY_S = 1e9
+_UNFIT_AGAIN_S = 10.0
 
 
 class Dispatcher:
@@ -71,17 +72,21 @@ class Dispatcher:
         self._channel = channel or SmppChannel(
             response_timeout_s=settings.response_timeout_s,
             enquire_link_s=settings.enquire_link_s,
-            tries=lambda account_id: AccountTries(pool, worker.worker_id, account_id),
+            tries=self._tries_of,
         )
         self._budget = Budget(settings.max_claimed, writer)
         self._chunks = Chunks(pool, settings.chunk_cache)
         self._working: dict[int, Working] = {}
+        self._tries: dict[int, AccountTries] = {}  # by account
         self._sharing = Sharing(pool, settings, worker, self._working)
         self._halt = Halt(pool, self._working)
         self._live = Live(pool, worker, self._working)
         self._link_work = LinkWork(pool, worker, self._channel, settings, pace=self._pacer)
         self._failed: list[tuple[UUID, str]] = []
         self._cancelled: set[UUID] = set()  # counted already
+        self._reasons: dict[UUID, str] = {}  # of campaigns, as this worker last wrote them
+        self._unfit: dict[LegKey, tuple[float, str]] = {}  # when to try again, and what is wrong
+        self._any_closed = False  # a channel, at the last look
         self._looked = asyncio.Event()
         self._shared = asyncio.Event()
         self._halted = asyncio.Event()
@@ -261,8 +266,12 @@ class Dispatcher:
             await partitions.index_closed(self._pool)
 
     async def _plan(self) -> None:
-        if await plan_due(self._pool, self._worker.worker_id):
+        planned, unsendable = await plan_due(self._pool, self._worker.worker_id)
+        self._failed += unsendable
+        if planned:
             await self.changed()
+        elif unsendable:
+            self.wake()
 
     async def _stops(self) -> None:
         if await self._halt.look():
@@ -296,12 +305,20 @@ class Dispatcher:
                 continue
             if account is not None and account.enabled and _only_rates(working.account, account):
                 working.account = working.binds.account = account
+                if (tries := self._tries.get(account_id)) is not None:
+                    tries.version = account.version
                 self._shared.set()
                 continue
             await self._leave(account_id, working)
         for account_id, account in stored.items():
             if account.enabled and account_id not in self._working:
                 await self._start_working(account)
+
+    def _tries_of(self, account: Account) -> AccountTries:
+        """For binds that are made from `account` as it is now."""
+        tries = AccountTries(self._pool, self._worker.worker_id, account.account_id, account.version)
+        self._tries[account.account_id] = tries
+        return tries
 
     async def _leave(self, account_id: int, working: Working) -> None:
         """Its shares stay ours until its sessions are closed."""
@@ -356,8 +373,8 @@ class Dispatcher:
         queries = load("dispatch")
         async with self._pool.acquire() as connection:
             closed = await routing.unusable(connection)
-        if self._live.first:
-            await fail_over(self._pool, closed)
+        if self._live.first and await fail_over(self._pool, closed):
+            await self.changed()
         rows = await self._pool.fetch(queries["sending"], list(closed))
         sending = {
             LegKey(row["campaign_id"], row["leg_no"], row["channel_id"]): (row["account_id"], row["releases"])
@@ -376,20 +393,34 @@ class Dispatcher:
                 continue
             if leg not in at.runs:
                 await self._add_campaign(at, leg, releases=row["releases"])
+            elif closed or self._any_closed:  # rows of another channel may be its now
+                at.feeder.refresh(at.runs[leg])
             if leg in at.runs:
                 at.runs[leg].weight = row["weight"]
+        self._unfit = {leg: known for leg, known in self._unfit.items() if leg in sending}
+        self._any_closed = bool(closed)
         for row in await self._pool.fetch(queries["cancelled"]):
             if row["campaign_id"] not in self._cancelled:
                 await self._count_cancelled(row["campaign_id"])
         await self._write_reasons()
 
     async def _add_campaign(self, working: Working, leg: LegKey, *, releases: bool) -> None:
-        campaign_id = leg.campaign_id
+        campaign_id, (try_at, _) = leg.campaign_id, self._unfit.get(leg, (0.0, ""))
+        if time.monotonic() < try_at:
+            return
         try:
             run = await load_campaign(self._pool, self._channel, leg, releases=releases)
         except Unsendable as error:
             self._failed.append((campaign_id, str(error)))
             await self._write_failed()
+            return
+        except Unfit as error:
+            if leg not in self._unfit:
+                log.error("channel unfit", campaign=str(campaign_id), leg=leg.leg_no, reason=str(error))
+                await self._pool.execute(load("dispatch")["job_error"], campaign_id, "unfit", str(error))
+                await self._pool.execute(load("legs")["unfit"], campaign_id, leg.channel_id)
+                self.wake()
+            self._unfit[leg] = (time.monotonic() + _UNFIT_AGAIN_S, str(error))
             return
         except NoPriceList:
             if await self._pool.fetchval(load("money")["pause"], campaign_id, NO_PRICE_LIST) is not None:
@@ -403,6 +434,8 @@ class Dispatcher:
             return
         run.next_chunk, run.next_row = position
         working.runs[leg] = run
+        self._unfit.pop(leg, None)
+        self._reasons.pop(campaign_id, None)  # what stood there may be over
         working.feeder.add(run, slices)
         log.info("campaign sending", campaign=str(campaign_id), account=working.account.name, leg=leg.leg_no)
 
@@ -431,22 +464,26 @@ class Dispatcher:
 
     async def _finish(self) -> None:
         """Campaigns of which nothing is left to send or to wait for are Done."""
+        idle: dict[UUID, list[tuple[Working, CampaignRun]]] = {}
+        busy = set()
         for working in self._working.values():
-            idle = [
-                run
-                for run in working.runs.values()
-                if run.exhausted and not run.open_claims and not working.feeder.waits_for(run)
-            ]
-            if not idle:
-                continue
-            await self._writer.flush()
-            for run in idle:
-                async with self._pool.acquire() as connection:
-                    if not await campaigns.finish_if_done(connection, run.campaign_id):
-                        continue
+            for run in working.runs.values():
+                if run.exhausted and not run.open_claims and not working.feeder.waits_for(run):
+                    idle.setdefault(run.campaign_id, []).append((working, run))
+                else:
+                    busy.add(run.campaign_id)
+        over = {campaign_id: runs for campaign_id, runs in idle.items() if campaign_id not in busy}
+        if not over:
+            return
+        await self._writer.flush()
+        for campaign_id, runs in over.items():
+            async with self._pool.acquire() as connection:
+                if not await campaigns.finish_if_done(connection, campaign_id):
+                    continue
+            for working, run in runs:
                 working.feeder.remove(run)
                 working.runs.pop(run.leg, None)
-                log.info("campaign done", campaign=str(run.campaign_id))
+            log.info("campaign done", campaign=str(campaign_id))
 
     async def _write_reasons(self) -> None:
         """What a campaign waits for stands beside its state."""
@@ -455,22 +492,22 @@ class Dispatcher:
         if self._live.first:
             await self._pool.execute(load("dispatch")["closed_reasons"])
         waiting: dict[UUID, set[str]] = {}
-        runs = [
-            (account_id, each, run)
-            for account_id, each in self._working.items()
-            for run in each.runs.values()
-        ]
-        for account_id, working, run in runs:
-            reasons = waiting.setdefault(run.campaign_id, set())
+        for leg, (_, reason) in self._unfit.items():
+            waiting.setdefault(leg.campaign_id, set()).add(reason)
+        for account_id, working in list(self._working.items()):
+            reason = ""
             if working.binds.all_drained:
-                reasons.add(f"{working.account.name} is drained")
+                reason = f"{working.account.name} is drained"
             elif not (working.binds.ready or self._live.bound_elsewhere(account_id)):
-                reasons.add(f"waiting for a bind of {working.account.name}")
-        for _, _, run in runs:
-            reason = "; ".join(sorted(waiting[run.campaign_id]))
-            if run.reason != reason:
-                await self._pool.execute(load("dispatch")["reason"], run.campaign_id, reason)
-                run.reason = reason
+                reason = f"waiting for a bind of {working.account.name}"
+            for leg in working.runs:
+                waiting.setdefault(leg.campaign_id, set()).update({reason} - {""})
+        for campaign_id, reasons in waiting.items():
+            reason = "; ".join(sorted(reasons))
+            if self._reasons.get(campaign_id) != reason:
+                await self._pool.execute(load("dispatch")["reason"], campaign_id, reason)
+                self._reasons[campaign_id] = reason
+        self._reasons = {id_: reason for id_, reason in self._reasons.items() if id_ in waiting}
 
     def _bind_changed(self, account: Account, bind: Bind, state: str, reason: str) -> None:
         self._live.bind_changed(account, bind, state, reason)

@@ -63,6 +63,7 @@ class Feeder:
         self._waiters: list[asyncio.Future[None]] = []
         self._unsure: list[tuple[Sender, Order]] = []  # claims whose answer was lost
         self._adopt_at = 0.0
+        self._stale: set[CampaignRun] = set()  # slices may have come to them
         self._aftercare = Aftercare(pool, worker)
         self._again: dict[int, OpenSlice] = {}  # retry slices with pairs to claim
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +92,11 @@ class Feeder:
         """No claim of it is made any more; one that is just being made is given back."""
         run.running = False
         self.offers.remove_campaign(run)
+        self.wake()
+
+    def refresh(self, run: CampaignRun) -> None:
+        """Slices may be its that it does not know: they moved here from another channel."""
+        self._stale.add(run)
         self.wake()
 
     def give_back(self, claim: Claim, from_row: int) -> None:
@@ -227,6 +233,7 @@ class Feeder:
                 self.offers.add(OpenSlice(slice_id, run, each.chunk_no, start, each.row_count))
         for leg in done.stale:
             await self._reload(runs[leg])
+            self.wake()
 
     def _pace(self) -> Pace:
         """Our part of the account's TPS, or twice what it really does where that is far less."""
@@ -247,12 +254,18 @@ class Feeder:
         position, slices = await open_slices(self._pool, run, self._worker.worker_id)
         if position is not None and run.running:
             run.next_chunk, run.next_row = position
-            self.offers.add_unknown(run, slices)
-            self.wake()
+            # what is given back comes to the offers by itself
+            fresh = [each for each in slices if each.slice_id not in self._returns]
+            if self.offers.add_unknown(run, fresh):
+                self.wake()
 
     async def _adopt(self) -> None:
         """Slices that another worker released and cannot claim any more, when we have nothing else."""
         assert self._binds is not None
+        stale, self._stale = self._stale, set()
+        for run in stale:
+            if run.running:
+                await self._reload(run)
         now = time.monotonic()
         if now < self._adopt_at or self._worker.lost or not self._binds.ready or not self._hungry():
             return

@@ -122,6 +122,7 @@ class Trials:
             del self._results[: len(writing)]
 
     async def _send(self, bind: SmppBind) -> None:
+        await self._due(bind.account_id)  # before the claim: what a stop forbids meanwhile is not claimed
         async with self._pool.acquire() as connection, connection.transaction():
             claimed = await trial_messages.claim(
                 connection, self._worker.worker_id, bind.account_id, bind.number
@@ -131,17 +132,15 @@ class Trials:
             batch = await self._encode(connection, bind, claimed)
         if batch is None:
             return
-        await self._take_tokens(bind.account_id, batch)
+        if (pacer := self._pace(bind.account_id)) is not None:
+            pacer.take(batch.count if batch.billed is None else sum(batch.billed), time.monotonic())
         if not self._write(bind, claimed.test_id, batch):
             await self._pool.execute(load("trials")["give_back"], claimed.test_id, self._worker.worker_id)
 
-    async def _take_tokens(self, account_id: int, batch: EncodedBatch) -> None:
-        """Spent first, so that campaigns leave them; then waits for the moment they are due."""
+    async def _due(self, account_id: int) -> None:
+        """Waits for the account's next token."""
         pacer, now = self._pace(account_id), time.monotonic()
-        if pacer is None:
-            return
-        due = pacer.next_at()
-        pacer.take(batch.count if batch.billed is None else sum(batch.billed), now)
+        due = now if pacer is None else pacer.next_at()
         if now < due < float("inf"):
             await asyncio.sleep(min(due - now, LONGEST_WAIT_S))
 

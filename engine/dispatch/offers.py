@@ -72,12 +72,13 @@ class Offers(Generic[Owner]):
             for each in slices
         )
 
-    def add_unknown(self, run: CampaignRun, slices: list[OpenSlice]) -> None:
-        """Those of the campaign's slices that are not here yet."""
+    def add_unknown(self, run: CampaignRun, slices: list[OpenSlice]) -> bool:
+        """Those of the campaign's slices that are not here yet; whether there were any."""
         known = {each.slice_id for each in self._slices.get(run, ())}
-        for each in slices:
-            if each.slice_id not in known:
-                self.add(each)
+        fresh = [each for each in slices if each.slice_id not in known]
+        for each in fresh:
+            self.add(each)
+        return bool(fresh)
 
     def drop(self, each: OpenSlice) -> None:
         """Wholly claimed, or lost to another worker."""

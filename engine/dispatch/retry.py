@@ -110,7 +110,8 @@ def _outcome(batch: ResultBatch, i: int, judge: Judge) -> int:
     if known is not None:
         return known
     if kind is Class.CHANNEL:
-        return DEFERRED if judge.has_next(claim) else FAILED
+        # of a message of several parts another may be with this operator
+        return DEFERRED if batch.parts[i] == 1 and judge.has_next(claim) else FAILED
     tries = judge.tries(claim, batch.attempt[i])
     if kind is Class.QUEUE_FULL:
         if judge.crowded():

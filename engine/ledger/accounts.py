@@ -194,6 +194,7 @@ async def upsert_channel(connection: Connection, spec: schema.ChannelSpec) -> in
     )
     if channel_id is None:
         raise NotFound(f"no account {spec.account!r}")
+    await connection.execute(load("legs")["fit_again"], channel_id)
     return int(channel_id)
 
 
@@ -218,8 +219,10 @@ async def change_channel(connection: Connection, name: str, change: schema.Chann
     account = row["account"] if change.account is UNSET else change.account
     settings = row["settings"] if change.settings is UNSET else _json(change.settings)
     enabled = row["enabled"] if change.enabled is UNSET else change.enabled
-    if await connection.fetchval(queries["update_channel"], name, account, settings, enabled) is None:
+    channel_id = await connection.fetchval(queries["update_channel"], name, account, settings, enabled)
+    if channel_id is None:
         raise NotFound(f"no account {account!r}")
+    await connection.execute(load("legs")["fit_again"], channel_id)
 
 
 async def channels(connection: Connection) -> list[Channel]:

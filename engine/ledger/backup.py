@@ -152,7 +152,7 @@ def read(folder: Path) -> dict[str, Any]:
         for name, written in manifest["files"].items():
             if name not in dumps and not _is_key(name):
                 raise BackupError(f"{name!r} is no file of a backup: its manifest is not ours")
-            if any((folder / part).is_symlink() for part in (name, *map(str, Path(name).parents))):
+            if any((folder / part).is_symlink() for part in (name, *list(Path(name).parents)[:-1])):
                 raise BackupError(f"{folder / name} is a link: a backup holds none")
             if _sha256(folder / name) != written["sha256"]:
                 raise BackupError(f"{folder / name} is not what was written: the backup is damaged")

@@ -20,21 +20,49 @@ AGAIN_S = 1.0
 
 
 class AccountTries:
-    """See `engine.smpp.gate.Tries`."""
+    """See `engine.smpp.gate.Tries`. `version`: of the account that the binds were made from; while another is
+    stored they wait, for its tries are not theirs."""
 
-    def __init__(self, pool: Pool, worker_id: int, account_id: int) -> None:
+    def __init__(self, pool: Pool, worker_id: int, account_id: int, version: int) -> None:
+        self.version = version
         self._pool = pool
         self._worker_id = worker_id
         self._account_id = account_id
+        self._hanging: set[asyncio.Task[int | None]] = set()
+        self._cut: set[asyncio.Task[int | None]] = set()  # nobody waits for their answer
+        self._giving_back: set[asyncio.Task[None]] = set()
 
     async def take(self, limit: int) -> int | None:
-        """The try's number; None: as many are on their way as are left. Raises RefusedTooOften."""
+        """The try's number; None: as many are on their way as are left, or the account was changed. Raises
+        RefusedTooOften. Answers within PATIENCE_S, at once while an earlier question hangs."""
+        if self._hanging:
+            return UNCOUNTED
+        asked = asyncio.create_task(self._take(limit), name="bind-try-take")
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._take(limit)
+            done, _ = await asyncio.wait({asked}, timeout=PATIENCE_S)
+        except asyncio.CancelledError:
+            self._cut.add(asked)
+            asked.add_done_callback(self._give_back)
+            raise
+        try:
+            if done:
+                return asked.result()
+            # Not cancelled: that would wait for the same server.
+            self._hanging.add(asked)
+            asked.add_done_callback(self._give_back)
+            raise TimeoutError
         except AWAY as error:
             log.warning("a bind is not counted", account=self._account_id, error=type(error).__name__)
             return UNCOUNTED
+
+    def _give_back(self, asked: "asyncio.Task[int | None]") -> None:
+        """A try that nobody waits for any more, once it is known."""
+        self._hanging.discard(asked)
+        self._cut.discard(asked)
+        if not asked.cancelled() and asked.exception() is None and (taken := asked.result()):
+            task = asyncio.create_task(self.settle(taken, None), name="bind-try")
+            self._giving_back.add(task)
+            task.add_done_callback(self._giving_back.discard)
 
     async def _take(self, limit: int) -> int | None:
         queries, account_id = load("bind_tries"), self._account_id
@@ -42,6 +70,8 @@ class AccountTries:
             stored = await connection.fetchrow(queries["lock"], account_id)
             if stored is None:
                 return UNCOUNTED
+            if stored["version"] != self.version:
+                return None
             if stored["refused"] >= limit:
                 raise RefusedTooOften
             await connection.execute(queries["forget"], account_id)

@@ -167,7 +167,7 @@ async def _page(connection: Connection, page: equation.Page, campaign: asyncpg.R
         )
     for one in page.slices:
         claim = claims.get(one["slice_id"])
-        _claims(one, claim, found)
+        await _claims(connection, one, claim, found)
         if one["origin_slice_id"] is None:
             messages = page.messages[one["slice_id"]]
             _count_day(one, messages, campaign, found)
@@ -193,8 +193,14 @@ def _sealed(seal: asyncpg.Record, campaign: asyncpg.Record, found: Found) -> Non
         day["cancelled"] += seal["planned"] - seal["claimed"]
 
 
-def _claims(one: asyncpg.Record, claim: asyncpg.Record | None, found: Found) -> None:
-    """Claims lie side by side on [0, claimed_to): nothing was sent twice or outside of one."""
+async def _claims(
+    connection: Connection,
+    one: asyncpg.Record,
+    claim: asyncpg.Record | None,
+    found: Found,
+) -> None:
+    """Claims lie side by side on [0, claimed_to): nothing was sent twice or outside of one. A gap is of rows
+    that were given back behind another worker's claim: a retry slice of the same attempt has them."""
     key = f"slice_id={one['slice_id']}"
     claimed, end = (claim["claimed"], claim["row_end"]) if claim is not None else (0, 0)
     if claim is not None and claim["overlapping"] is not None:
@@ -202,9 +208,25 @@ def _claims(one: asyncpg.Record, claim: asyncpg.Record | None, found: Found) -> 
             "claim_overlap", "claims", f"claim_id={claim['overlapping']}", "rows nobody claimed", key
         )
     elif claimed != one["claimed_to"] or (claimed and end != claimed):
+        if end <= one["claimed_to"] and await _elsewhere(connection, one):
+            return
         found.misfit("claimed", "slices", key, f"claimed_to {claimed} by claims", one["claimed_to"])
     if one["state"] == "done" and one["claimed_to"] < one["row_count"]:
         found.misfit("claimed", "slices", key, f"done at row {one['row_count']}", one["claimed_to"])
+
+
+async def _elsewhere(connection: Connection, one: asyncpg.Record) -> bool:
+    """Whether the rows that no claim of a slice holds are all in retry slices of the same attempt."""
+    queries, slice_id = load("verify"), one["slice_id"]
+    gaps = [row["row_no"] for row in await connection.fetch(queries["gaps"], slice_id, one["claimed_to"])]
+    kin = await connection.fetch(queries["kin"], slice_id)
+    own = next(each for each in kin if each["slice_id"] == slice_id)
+    if own["explicit_rows"] is not None:
+        rows = _int32(own["explicit_rows"])
+        gaps = [rows[row] for row in gaps]
+    others = [each for each in kin if each["slice_id"] != slice_id and each["attempt"] == own["attempt"]]
+    again = {row for each in others for row in _int32(each["explicit_rows"])}
+    return again.issuperset(gaps)
 
 
 def _retry(retry: asyncpg.Record, found: Found) -> None:

@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from engine._fast import prefixes
 from engine.core_api import schema
 from engine.ledger.pool import Connection, Pool
@@ -83,10 +86,14 @@ class RoutePlan:
         """The leg ('i') of each number ('q')."""
         chosen = self._table.look_up(msisdn)
         found = prefixes.spread(msisdn, chosen, self._start, self._ends, self._leg_nos)
-        if -1 in found:
-            nowhere = len(self.legs) - 1
-            return array("i", [nowhere if each < 0 else each for each in found])
-        return found
+        if -1 not in found:
+            return found
+        column, nowhere = pa.array(found, pa.int32()), len(self.legs) - 1
+        column = pc.if_else(pc.less(column, 0), nowhere, column).cast(pa.int32())
+        legs = array("i")
+        legs.frombytes(column.buffers()[1])
+        del legs[len(msisdn) :]  # Arrow's padding
+        return legs
 
     def order(self, msisdn: int) -> tuple[int, ...]:
         """The channels of a number in the order of trying."""

@@ -75,6 +75,7 @@ async def settle_due(pool: Pool, worker_id: int, most_s: float) -> list[UUID]:
                 waits_s = _horizon_s(rows, most_s)
                 if not await connection.fetchval(queries["settle"], campaign_id, in_flight, waits_s):
                     continue
+                await connection.execute(queries["close_slices"], campaign_id)
                 keys = await reconcile.campaign_keys(connection, [campaign_id])
                 await add_deltas(connection, worker_id, {keys[campaign_id]: Counter(no_receipt=in_flight)})
             settled.append(campaign_id)

@@ -55,7 +55,7 @@ class AccountGate:
         self._wake()
 
     async def admit(self) -> Ticket | None:
-        """Waits for its turn; None: the credentials were refused too often."""
+        """Waits for its turn to connect; None: the credentials were refused too often."""
         while self.refusals + self._under_way >= self._tries:
             if self.exhausted:
                 return None
@@ -71,12 +71,14 @@ class AccountGate:
             except BaseException:
                 ticket.close()
                 raise
-        if self._shared is None or await self._take(self._shared, ticket):
-            return ticket
-        return None
+        return ticket
 
-    async def _take(self, shared: Tries, ticket: Ticket) -> bool:
-        """Waits for a try that all engines count; False: there is none."""
+    async def take(self, ticket: Ticket) -> bool:
+        """Waits for a try that all engines count; False: there is none. Only with a connection that stands:
+        an engine that cannot reach the SMSC must not hold what the others could use."""
+        shared = self._shared
+        if shared is None:
+            return True
         try:
             if self._settling:
                 await asyncio.wait(self._settling, timeout=SETTLING_S)
@@ -112,11 +114,15 @@ class AccountGate:
 
 
 class Ticket:
-    """One connection's right to send one bind."""
+    """One link's right to connect, and with `may_bind` to send one bind."""
 
     def __init__(self, gate: AccountGate) -> None:
         self.try_id = UNCOUNTED
         self._gate: AccountGate | None = gate
+
+    async def may_bind(self) -> bool:
+        """See `AccountGate.take`; False too once it is closed."""
+        return self._gate is not None and await self._gate.take(self)
 
     def answered(self, status: int) -> None:
         """The bind's command_status."""

@@ -38,7 +38,9 @@ _log = structlog.get_logger(__name__)
 
 WRITE_HIGH_WATER = 1 << 20
 MAX_UNWRITTEN = 16 << 20  # of a peer that asks and does not read the answers
+MAX_EARLY = 4096  # octets of a peer that speaks before it is bound to
 TICK_S = 1.0
+REFUSED_BEFORE = "the password was refused too often: give it again, or rebind"
 
 Tap = Callable[[bool, bytes, int], None]
 """Sees a connection's octets: (whether they go out, octets, unix microseconds). Must not block or raise."""
@@ -211,6 +213,7 @@ class Link:
         self._stopping.clear()
         transport.set_protocol(connection)
         connection.connection_made(transport)
+        connection.open()
         if read:
             connection.data_received(read)
         self._task = asyncio.create_task(self._adopted(connection), name=f"smpp-outbind-{self.config.name}")
@@ -307,6 +310,20 @@ class Link:
         self._was_refused = True
         self.set_state(LinkState.REFUSED, reason or "another bind of the account was refused")
 
+    async def _may_bind(self, connection: _Connection) -> bool:
+        """Waits for a try of the account as long as the connection stands; False: there is none."""
+        if self.ticket is None:
+            return True
+        asking = asyncio.create_task(self.ticket.may_bind(), name=f"smpp-try-{self.config.name}")
+        ended = asyncio.create_task(connection.ended.wait())
+        try:
+            await asyncio.wait({asking, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            asking.cancel()
+            await asyncio.wait({asking, ended})
+        return not asking.cancelled() and asking.result()
+
     async def _admitted(self) -> bool:
         """Waits for the link that binds first and for the account's gate; False: credentials refused."""
         if self._after is not None and not self._after.is_bound.is_set():
@@ -338,6 +355,10 @@ class Link:
                     ssl=config.ssl,
                     server_hostname=(config.server_name or config.host) if config.ssl else None,
                 )
+            if await self._may_bind(connection):
+                connection.open()
+            elif not connection.ended.is_set():
+                return REFUSED_BEFORE, 0.0, 0
             await connection.ended.wait()
         except TimeoutError:
             return "connect timed out", 0.0, 0
@@ -372,6 +393,8 @@ class _Connection(asyncio.Protocol):
         self._out: list[bytes | memoryview] = []
         self._awake = False  # inside a callback that ends with a flush
         self._flush_due = False
+        self._opened = False
+        self._early = b""
 
     def now_us(self) -> int:
         return self._clock.us(self._loop.time())
@@ -382,11 +405,26 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.link.attach(self)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+
+    def open(self) -> None:
+        """Sends the bind."""
+        if self._transport is None:
+            return
+        self._opened = True
         self.session.open(self._loop.time())
         self.link.set_state(LinkState.BINDING)
         self._flush()
+        if self._early:
+            early, self._early = self._early, b""
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
+        if not self._opened:
+            self._early += data
+            if len(self._early) > MAX_EARLY:
+                self.reason = "the peer speaks before the bind"
+                self.abort()
+            return
         now = self._loop.time()
         now_us = self._clock.us(now)
         if self.link.tap is not None:
@@ -407,6 +445,8 @@ class _Connection(asyncio.Protocol):
         events = self.session.connection_lost(self._clock.us(now))
         if not self.reason and error is not None:
             self.reason = f"connection lost: {error}"
+        elif not self.reason and not self._opened:
+            self.reason = "the SMSC closed the connection before the bind"
         self._transport = None
         self._out.clear()
         self._handle(events)
@@ -430,7 +470,7 @@ class _Connection(asyncio.Protocol):
     def _flush(self) -> None:
         self._flush_due = False
         transport = self._transport
-        if transport is None:
+        if transport is None or not self._opened:
             return
         control = self.session.take_output()
         if control:

@@ -119,8 +119,8 @@ class Campaigns(Struct, frozen=True, kw_only=True):
 
 
 class CampaignChannel(Struct, frozen=True, kw_only=True):
-    """Where a campaign's messages go: `rows` planned, `sent` accepted by the operator. Channel "": no
-    route."""
+    """Where a campaign's messages go: `rows` planned, `sent` those of them that were given out (claimed) over
+    the channel, whatever became of them since. Channel "": no route."""
 
     channel: str
     rows: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core_api.server.state import EngineState, engine
-from engine.ledger.pool import AWAY
+from engine.ledger.pool import AWAY, Pool
 from engine.ledger.sql import load
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LEDGER_PATIENCE_S = 2.0
 _P = "heliograph_engine_"
+
+_hanging: dict[Pool, asyncio.Future[Any]] = {}  # questions without an answer
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
@@ -116,12 +119,27 @@ async def metrics(request: Request) -> Response:
 
 
 async def _ledger(state: EngineState) -> Mapping[str, int] | None:
+    """None: it does not answer. Nothing is asked while an earlier question hangs; waiting for its
+    cancellation would be waiting for the same server."""
+    if state.pool in _hanging:
+        return None
+    asked = asyncio.ensure_future(state.pool.fetchrow(load("metrics")["ledger"]))
+    done, _ = await asyncio.wait({asked}, timeout=LEDGER_PATIENCE_S)
+    if not done:
+        _hanging[state.pool] = asked
+        asked.add_done_callback(partial(_answered, state.pool))
+        return None
     try:
-        async with asyncio.timeout(LEDGER_PATIENCE_S):
-            row = await state.pool.fetchrow(load("metrics")["ledger"])
+        row = asked.result()
     except AWAY:
         return None
     return None if row is None else dict(row)
+
+
+def _answered(pool: Pool, asked: asyncio.Future[Any]) -> None:
+    _hanging.pop(pool, None)
+    if not asked.cancelled():
+        asked.exception()
 
 
 routes = [Route("/metrics", metrics, methods=["GET"])]

@@ -11,6 +11,7 @@ CREATE TABLE legs (
     campaign_id uuid NOT NULL REFERENCES campaigns,
     leg_no      smallint NOT NULL,
     channel_ids integer[] NOT NULL,          -- in the order of trying; none: no route leads there
+    unfit       integer[] NOT NULL DEFAULT '{}',  -- of them: cannot carry the campaign as they are set up
     next_chunk  integer NOT NULL DEFAULT 0,  -- planner's position: the leg's first row not yet in a slice
     next_row    integer NOT NULL DEFAULT 0,  -- among the leg's rows of that chunk
     PRIMARY KEY (campaign_id, leg_no)

@@ -20,7 +20,7 @@ BEGIN ATOMIC
         FROM submissions x
         WHERE x.slice_id = slice AND x.row_no >= first AND x.row_no < last
         UNION ALL
-        SELECT x.row_no, x.part, x.parts, -1, x.attempt, NULL, x.msisdn, x.account_id, NULL, 0, 0, NULL, NULL,
+        SELECT x.row_no, x.part, x.parts, -1, x.attempt, NULL, x.msisdn, x.account_id, x.channel_id, 0, 0, NULL, NULL,
                x.reason, 0, NULL, NULL, NULL, NULL
         FROM doubts x
         WHERE x.slice_id = slice AND x.row_no >= first AND x.row_no < last
@@ -32,8 +32,12 @@ BEGIN ATOMIC
     ), part_rows AS (
         SELECT e.row_no, e.part, max(e.parts) AS parts, max(e.attempt) AS attempt, max(e.msisdn) AS msisdn,
                -- whose it is in the end: it may have been refused over another channel before
-               coalesce(max(e.account_id) FILTER (WHERE e.outcome = 0), max(e.account_id)) AS account_id,
-               coalesce(max(e.channel_id) FILTER (WHERE e.outcome = 0), max(e.channel_id)) AS channel_id,
+               coalesce(max(e.account_id) FILTER (WHERE e.outcome = 0),
+                        (array_agg(e.account_id ORDER BY e.attempt DESC, e.outcome)
+                         FILTER (WHERE e.account_id IS NOT NULL))[1]) AS account_id,
+               coalesce(max(e.channel_id) FILTER (WHERE e.outcome = 0),
+                        (array_agg(e.channel_id ORDER BY e.attempt DESC, e.outcome)
+                         FILTER (WHERE e.channel_id IS NOT NULL))[1]) AS channel_id,
                sum(e.cost) FILTER (WHERE e.outcome = 0) AS cost, max(e.fallback_level) AS fallback_level,
                bool_or(e.outcome = 0) AS accepted, bool_or(e.outcome = 1) AS failed, max(e.doubt) AS doubt,
                max(e.verdict) AS verdict,
@@ -94,6 +98,9 @@ CREATE INDEX campaigns_unpaid ON campaigns (reason) WHERE state = 'Paused' AND r
 ALTER TABLE accounts
     ADD COLUMN refused         integer NOT NULL DEFAULT 0,
     ADD COLUMN refused_version integer NOT NULL DEFAULT 0;
+
+ALTER TABLE binds ADD COLUMN down_since timestamptz;   -- null: bound. A try to bind again does not change it
+UPDATE binds SET down_since = changed_at WHERE state <> 'bound';
 
 CREATE TABLE bind_tries (                    -- binds on their way, each of which may be refused
     try_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

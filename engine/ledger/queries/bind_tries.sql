@@ -13,9 +13,11 @@ WHERE t.account_id = $1 AND w.worker_id = t.worker_id
   AND (w.stopped_at IS NOT NULL OR t.began_at < now() - interval '5 minutes');
 
 -- name: take
+-- One worker never holds all of several: where its binds hang, another's may go through.
 INSERT INTO bind_tries (account_id, version, worker_id)
 SELECT $1, $2, $3
 WHERE (SELECT count(*) FROM bind_tries WHERE account_id = $1) < $4
+  AND (SELECT count(*) FROM bind_tries WHERE account_id = $1 AND worker_id = $3) < greatest($4 - 1, 1)
 RETURNING try_id;
 
 -- name: settle

@@ -23,4 +23,4 @@ UPDATE channels SET tripped_at = NULL, tripped_reason = '' WHERE name = $1 RETUR
 -- name: go_on
 UPDATE campaigns c SET reason = ''
 WHERE state = 'Sending' AND reason LIKE 'channel tripped: %'
-  AND EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id AND l.channel_ids = ARRAY[$1::int]);
+  AND EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id AND $1::int = ANY (l.channel_ids));

@@ -35,7 +35,7 @@ WHERE worker_id <> $1 AND stopped_at IS NULL AND lease_until < now() - make_inte
 WITH legs_now AS (
     SELECT l.campaign_id, l.leg_no, true AS releases,
            coalesce((SELECT u.channel_id FROM unnest(l.channel_ids) WITH ORDINALITY AS u (channel_id, place)
-                     WHERE u.channel_id <> ALL ($1::int[]) ORDER BY u.place LIMIT 1),
+                     WHERE u.channel_id <> ALL ($1::int[]) AND u.channel_id <> ALL (l.unfit) ORDER BY u.place LIMIT 1),
                     l.channel_ids[1]) AS channel_id
     FROM legs l
     JOIN campaigns c USING (campaign_id)
@@ -63,32 +63,42 @@ WHERE ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
 ORDER BY c.started_at, c.campaign_id, n.leg_no;
 
 -- name: closed_reasons
--- Campaigns whose channel or account is closed wait, and say for what; so does one by routes that has a leg with rows
--- and no channel that is open.
-UPDATE campaigns c SET reason = w.text
-FROM (
-    SELECT s.campaign_id,
+-- Campaigns whose channel or account is closed wait, and say for what; so does one by routes with rows that stand on a
+-- closed channel, or have none that is open.
+WITH closed AS (
+    SELECT ch.channel_id,
            CASE WHEN NOT ch.enabled THEN format('channel %s is disabled', ch.name)
-                ELSE format('account %s is disabled', a.name) END AS text
-    FROM campaigns s
-    JOIN LATERAL (
-        SELECT l.channel_ids[1] AS channel_id
-        FROM legs l
-        WHERE l.campaign_id = s.campaign_id
-          AND NOT EXISTS (SELECT FROM channels o JOIN accounts b USING (account_id)
-                          WHERE o.channel_id = ANY (l.channel_ids) AND o.enabled AND b.enabled)
-          AND (s.channel_id IS NOT NULL
-               OR EXISTS (SELECT FROM leg_chunks k WHERE k.campaign_id = l.campaign_id AND k.leg_no = l.leg_no
-                          AND (k.chunk_no > l.next_chunk OR k.chunk_no = l.next_chunk AND k.row_count > l.next_row))
-               OR EXISTS (SELECT FROM slices x WHERE x.campaign_id = l.campaign_id AND x.leg_no = l.leg_no
-                          AND x.state = 'open' AND x.claimed_to < x.row_count))
-        ORDER BY l.leg_no
-        LIMIT 1
-    ) l ON true
-    JOIN channels ch ON ch.channel_id = l.channel_id
+                WHEN NOT a.enabled THEN format('account %s is disabled', a.name)
+                ELSE format('channel tripped: %s', ch.tripped_reason) END AS text
+    FROM channels ch
     JOIN accounts a USING (account_id)
-    WHERE s.state = 'Sending'
-) w
+    WHERE NOT (ch.enabled AND a.enabled AND ch.tripped_at IS NULL)
+), waiting AS (
+    SELECT c.campaign_id, min(x.text) AS text
+    FROM campaigns c
+    CROSS JOIN LATERAL (
+        SELECT o.text FROM closed o WHERE o.channel_id = c.channel_id
+        UNION ALL
+        SELECT o.text
+        FROM slices s
+        JOIN closed o ON o.channel_id = s.channel_id
+        WHERE c.channel_id IS NULL AND s.campaign_id = c.campaign_id AND s.state = 'open' AND s.claimed_to < s.row_count
+        UNION ALL
+        SELECT o.text
+        FROM legs l
+        JOIN closed o ON o.channel_id = l.channel_ids[1]
+        WHERE c.channel_id IS NULL AND l.campaign_id = c.campaign_id
+          AND NOT EXISTS (SELECT FROM unnest(l.channel_ids) AS u (id) WHERE u.id NOT IN (SELECT channel_id FROM closed))
+          AND EXISTS (SELECT FROM leg_chunks k
+                      WHERE k.campaign_id = l.campaign_id AND k.leg_no = l.leg_no
+                        AND (k.chunk_no > l.next_chunk AND k.row_count > 0
+                             OR k.chunk_no = l.next_chunk AND k.row_count > l.next_row))
+    ) x
+    WHERE c.state = 'Sending'
+    GROUP BY c.campaign_id
+)
+UPDATE campaigns c SET reason = w.text
+FROM waiting w
 WHERE c.campaign_id = w.campaign_id AND c.state = 'Sending' AND c.reason <> w.text
   AND NOT (c.reason = 'stopped' OR c.reason LIKE 'stopped: %');
 
@@ -103,7 +113,7 @@ WHERE campaign_id = $1 AND state = 'Sending' AND reason <> $2
 SELECT campaign_id FROM campaigns WHERE state IN ('Cancelled', 'Failed', 'Expired') AND settled_at IS NULL;
 
 -- name: channel_settings
-SELECT settings, account_id FROM channels WHERE channel_id = $1;
+SELECT name, settings, account_id FROM channels WHERE channel_id = $1;
 
 -- name: dialect
 SELECT dialect FROM uploads WHERE upload_id = $1;
@@ -247,11 +257,12 @@ JOIN claims k ON k.slice_id = w.slice_id AND k.row_start = w.row_start AND k.row
 WHERE k.worker_id = $4 AND k.closed_at IS NULL;
 
 -- name: put_bind
-INSERT INTO binds (account_id, number, worker_id, state, reason, changed_at)
-SELECT b.account_id, b.number, $5, b.state, b.reason, now()
+INSERT INTO binds AS o (account_id, number, worker_id, state, reason, changed_at, down_since)
+SELECT b.account_id, b.number, $5, b.state, b.reason, now(), CASE WHEN b.state <> 'bound' THEN now() END
 FROM unnest($1::int[], $2::smallint[], $3::text[], $4::text[]) AS b(account_id, number, state, reason)
 ON CONFLICT (account_id, number) DO UPDATE
-SET worker_id = excluded.worker_id, state = excluded.state, reason = excluded.reason, changed_at = now();
+SET worker_id = excluded.worker_id, state = excluded.state, reason = excluded.reason, changed_at = now(),
+    down_since = CASE WHEN excluded.state <> 'bound' THEN coalesce(o.down_since, now()) END;
 
 -- name: drop_binds
 DELETE FROM binds WHERE account_id = $1 AND NOT (number = ANY ($2::smallint[]));

@@ -1,8 +1,12 @@
 -- name: unplanned
--- Campaigns by routes that have begun and have no legs yet.
-SELECT campaign_id FROM campaigns c
-WHERE state = 'Sending' AND channel_id IS NULL AND NOT EXISTS (SELECT FROM legs l WHERE l.campaign_id = c.campaign_id)
-ORDER BY started_at, campaign_id;
+-- Campaigns by routes that have begun and have no legs yet, or have rows without a route that have not failed yet.
+SELECT c.campaign_id, l.leg_no
+FROM campaigns c
+LEFT JOIN legs l ON l.campaign_id = c.campaign_id AND l.channel_ids = '{}'
+WHERE c.state = 'Sending' AND c.channel_id IS NULL
+  AND CASE WHEN l.leg_no IS NULL THEN NOT EXISTS (SELECT FROM legs x WHERE x.campaign_id = c.campaign_id)
+           ELSE EXISTS (SELECT FROM recipient_chunks r WHERE r.upload_id = c.upload_id AND r.chunk_no >= l.next_chunk) END
+ORDER BY c.started_at, c.campaign_id;
 
 -- name: alone
 -- One worker plans a campaign; goes with the transaction.
@@ -19,7 +23,27 @@ WHERE campaign_id = $1 AND state = 'Sending' AND channel_id IS NULL
 SELECT chunk_no, row_count FROM recipient_chunks WHERE upload_id = $1 ORDER BY chunk_no;
 
 -- name: chunk
-SELECT data FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
+SELECT data, digest, row_count FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
+
+-- name: next_chunk
+-- Of a leg: the chunk it stands at, and its rows there.
+SELECT k.chunk_no, k.row_start, k.row_count, r.data, p.permutation
+FROM legs l
+JOIN leg_chunks k USING (campaign_id, leg_no)
+JOIN campaigns c USING (campaign_id)
+JOIN recipient_chunks r ON r.upload_id = c.upload_id AND r.chunk_no = k.chunk_no
+LEFT JOIN chunk_plans p ON p.campaign_id = l.campaign_id AND p.chunk_no = k.chunk_no
+WHERE l.campaign_id = $1 AND l.leg_no = $2 AND k.chunk_no >= l.next_chunk
+ORDER BY k.row_count = 0, k.chunk_no
+LIMIT 1;
+
+-- name: behind
+-- The leg's position: the first chunk after this one in which it has rows.
+UPDATE legs l
+SET next_chunk = coalesce((SELECT min(k.chunk_no) FROM leg_chunks k
+                           WHERE k.campaign_id = $1 AND k.leg_no = $2 AND k.chunk_no > $3 AND k.row_count > 0),
+                          (SELECT count(*) FROM leg_chunks k WHERE k.campaign_id = $1 AND k.leg_no = $2))
+WHERE l.campaign_id = $1 AND l.leg_no = $2;
 
 -- name: add_chunk
 INSERT INTO chunk_plans (campaign_id, chunk_no, ends, permutation) VALUES ($1, $2, $3, $4);
@@ -46,28 +70,47 @@ INSERT INTO submissions (slice_id, row_no, part, attempt, parts, outcome, status
 SELECT $1, u.place - 1, 1, 0, 1, 1, $3, u.msisdn, 0, 0, now(), now()
 FROM unnest($2::bigint[]) WITH ORDINALITY AS u (msisdn, place);
 
+-- name: unfit
+-- Until the channel is changed.
+UPDATE legs SET unfit = unfit || $2::int
+WHERE campaign_id = $1 AND $2::int = ANY (channel_ids) AND $2::int <> ALL (unfit);
+
+-- name: fit_again
+UPDATE legs SET unfit = array_remove(unfit, $1::int) WHERE $1::int = ANY (unfit);
+
 -- name: stuck
 -- Slices with rows to claim on channels that nothing can be sent over now ($1), of campaigns that may go over others.
 SELECT s.slice_id, s.campaign_id, s.leg_no, s.channel_id, s.row_count, s.claimed_to, s.origin_slice_id, s.attempt,
-       s.tries, s.resend, s.fallback_level, s.due_at, s.explicit_rows, s.explicit_parts, l.channel_ids
+       s.tries, s.resend, s.fallback_level, s.due_at, s.explicit_rows, s.explicit_parts, l.channel_ids, l.unfit
 FROM slices s
 JOIN legs l USING (campaign_id, leg_no)
 JOIN campaigns c USING (campaign_id)
-WHERE s.state = 'open' AND s.claimed_to < s.row_count AND s.channel_id = ANY ($1::int[]) AND NOT s.resend
+WHERE s.state = 'open' AND s.claimed_to < s.row_count AND NOT s.resend
+  AND (s.channel_id = ANY ($1::int[]) OR s.channel_id = ANY (l.unfit))
   AND c.state = 'Sending' AND c.channel_id IS NULL AND cardinality(l.channel_ids) > 1
 ORDER BY s.slice_id
-FOR UPDATE OF s;
+FOR UPDATE OF s SKIP LOCKED;
 
 -- name: move
 -- A slice nothing of which was claimed.
-UPDATE slices SET channel_id = $2, fallback_level = fallback_level + 1, worker_id = NULL WHERE slice_id = $1;
+UPDATE slices SET channel_id = $2, fallback_level = fallback_level + 1 WHERE slice_id = $1;
+
+-- name: keep
+-- Some rows of a retry slice nothing of which was claimed: the others go on in another.
+UPDATE slices SET row_count = $2, explicit_rows = $3, explicit_parts = $4 WHERE slice_id = $1;
 
 -- name: split
 -- The rest of a slice, which nobody claimed, as a slice of its own on another channel.
-INSERT INTO slices (slice_id, campaign_id, chunk_no, leg_no, channel_id, lane, row_start, row_count, fallback_level)
-SELECT $1, campaign_id, chunk_no, leg_no, $3, lane, row_start + claimed_to, row_count - claimed_to, fallback_level + 1
+INSERT INTO slices (slice_id, campaign_id, chunk_no, leg_no, channel_id, lane, row_start, row_count, fallback_level,
+                    worker_id)
+SELECT $1, campaign_id, chunk_no, leg_no, $3, lane, row_start + claimed_to, row_count - claimed_to, fallback_level + 1,
+       worker_id
 FROM slices
 WHERE slice_id = $2;
+
+-- name: hold_claims
+-- Before `end`: who is just closing the last claim of the slice does not close the slice, it is longer than that yet.
+SELECT FROM claims WHERE slice_id = $1 AND closed_at IS NULL FOR UPDATE;
 
 -- name: end
 -- What was claimed of a slice is all of it from now on.
@@ -78,11 +121,11 @@ SET row_count = claimed_to,
                  ELSE 'done' END
 WHERE slice_id = $1;
 
--- name: stranded
--- Whether one of these messages has a part that was accepted, or more parts than one: it stays with its operator.
-SELECT EXISTS (SELECT FROM submissions
-               WHERE slice_id = $1 AND row_no = ANY ($2::int[]) AND (outcome = 0 OR parts > 1))
-    OR EXISTS (SELECT FROM doubts WHERE slice_id = $1 AND row_no = ANY ($2::int[]));
+-- name: bound_to_operator
+-- Those of these messages that have a part that was accepted or is in doubt, or more parts than one.
+SELECT row_no FROM submissions WHERE slice_id = $1 AND row_no = ANY ($2::int[]) AND (outcome = 0 OR parts > 1)
+UNION
+SELECT row_no FROM doubts WHERE slice_id = $1 AND row_no = ANY ($2::int[]);
 
 -- name: channels
 -- Where a campaign's rows go as things stand: those in slices over the slice's channel, the others over the first of

@@ -62,7 +62,7 @@ ORDER BY (r.workspace_id IS NOT NULL)::int + (r.category IS NOT NULL)::int + (r.
 
 -- name: unusable
 -- Channels that nothing can be sent over now, and why. A channel whose binds are all down is one only after
--- `$1` seconds: a short break is waited for, and an engine that has just started binds first.
+-- `$1` seconds: a short break is waited for, and while no engine has run that long they may bind for the first time.
 SELECT ch.channel_id,
        CASE WHEN NOT ch.enabled THEN 'channel disabled'
             WHEN NOT a.enabled THEN 'account disabled'
@@ -72,7 +72,11 @@ SELECT ch.channel_id,
 FROM channels ch
 JOIN accounts a USING (account_id)
 WHERE NOT ch.enabled OR NOT a.enabled OR a.drained OR ch.tripped_at IS NOT NULL
-   OR (NOT EXISTS (SELECT FROM binds b WHERE b.account_id = a.account_id
-                   AND (b.state = 'bound' OR b.changed_at > now() - make_interval(secs => $1::float8)))
-       AND NOT EXISTS (SELECT FROM workers w
-                       WHERE w.stopped_at IS NULL AND w.started_at > now() - make_interval(secs => $1::float8)));
+   OR (NOT EXISTS (SELECT FROM binds b
+                   WHERE b.account_id = a.account_id
+                     AND CASE WHEN b.state = 'bound' THEN coalesce(b.live_at, b.changed_at)
+                              ELSE coalesce(b.down_since, b.changed_at) END
+                         > now() - make_interval(secs => $1::float8))
+       AND EXISTS (SELECT FROM workers w
+                   WHERE w.stopped_at IS NULL AND w.lease_until > now()
+                     AND w.started_at < now() - make_interval(secs => $1::float8)));

@@ -12,6 +12,12 @@ WHERE c.state IN ('Done', 'Cancelled', 'Failed', 'Expired')
   AND NOT EXISTS (SELECT FROM claims k JOIN slices s USING (slice_id)
                   WHERE s.campaign_id = c.campaign_id AND k.closed_at IS NULL);
 
+-- name: close_slices
+-- Nothing is left to claim or to answer of them: two who closed their last claims at once saw each other's still open.
+UPDATE slices s SET state = 'done'
+WHERE s.campaign_id = $1 AND s.state = 'open' AND s.claimed_to = s.row_count
+  AND NOT EXISTS (SELECT FROM claims k WHERE k.slice_id = s.slice_id AND k.closed_at IS NULL);
+
 -- name: settle
 UPDATE campaigns
 SET settled_at = now(), version = version + 1

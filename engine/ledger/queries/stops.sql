@@ -40,7 +40,15 @@ FROM (
               AND (p.scope = 'everything' OR p.workspace_id = s.workspace_id OR p.channel_id = s.channel_id
                    OR s.channel_id IS NULL
                       AND EXISTS (SELECT FROM legs l
-                                  WHERE l.campaign_id = s.campaign_id AND l.channel_ids[1] = p.channel_id))
+                                  WHERE l.campaign_id = s.campaign_id
+                                    AND p.channel_id = (
+                                        SELECT u.id
+                                        FROM unnest(l.channel_ids) WITH ORDINALITY AS u (id, place)
+                                        JOIN channels h ON h.channel_id = u.id
+                                        JOIN accounts a USING (account_id)
+                                        WHERE h.enabled AND a.enabled AND NOT a.drained AND h.tripped_at IS NULL
+                                        ORDER BY u.place
+                                        LIMIT 1)))
             ORDER BY p.stopped_at
             LIMIT 1) AS text
     FROM campaigns s

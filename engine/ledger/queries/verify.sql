@@ -126,6 +126,20 @@ WHERE m.state = 0
                   WHERE k.slice_id = $1 AND k.closed_at IS NULL AND m.row_no >= k.row_start AND m.row_no < k.row_end)
 ORDER BY m.row_no;
 
+-- name: gaps
+-- Claimed rows of a slice that no claim holds: given back behind another worker's claim, each in a retry slice instead.
+SELECT g.row_no
+FROM generate_series(0, $2::int - 1) AS g (row_no)
+WHERE NOT EXISTS (SELECT FROM claims k WHERE k.slice_id = $1 AND g.row_no >= k.row_start AND g.row_no < k.row_end)
+ORDER BY g.row_no;
+
+-- name: kin
+-- A slice and the retry slices of its origin.
+SELECT o.slice_id, o.attempt, o.explicit_rows
+FROM slices s
+JOIN slices o ON o.slice_id = s.slice_id OR o.origin_slice_id = coalesce(s.origin_slice_id, s.slice_id)
+WHERE s.slice_id = $1;
+
 -- name: retries_of
 -- Retry slices of these slices.
 SELECT s.slice_id, s.origin_slice_id, s.campaign_id, s.row_count, s.claimed_to, s.state, s.explicit_rows, s.explicit_parts,

@@ -46,7 +46,8 @@ RETURNING s.account_id, s.kind, s.number;
 
 -- name: let_binds_go
 -- Before the lease goes: nobody else writes these rows yet.
-UPDATE binds SET worker_id = NULL, state = 'down', reason = '', in_flight = 0, tps_now = 0, tps_limit = 0, changed_at = now()
+UPDATE binds SET worker_id = NULL, state = 'down', reason = '', in_flight = 0, tps_now = 0, tps_limit = 0, changed_at = now(),
+                 down_since = coalesce(down_since, now())
 WHERE account_id = $2 AND number = ANY ($3::smallint[]) AND worker_id = $1;
 
 -- name: drained_accounts
@@ -76,9 +77,9 @@ WHERE worker_id = $1;
 -- name: write_binds
 -- By who holds them.
 INSERT INTO binds AS b (account_id, number, worker_id, state, reason, changed_at, live_at, in_flight, tps_now, tps_limit,
-                        mode, interface_version, last_error, last_error_at)
+                        mode, interface_version, last_error, last_error_at, down_since)
 SELECT u.account_id, u.number, $1, u.state, u.reason, u.changed_at, now(), u.in_flight, u.tps_now, u.tps_limit, u.mode,
-       u.interface_version, u.last_error, u.last_error_at
+       u.interface_version, u.last_error, u.last_error_at, CASE WHEN u.state <> 'bound' THEN now() END
 FROM unnest($2::int[], $3::smallint[], $4::text[], $5::text[], $6::timestamptz[], $7::int[], $8::real[], $9::real[],
             $10::text[], $11::smallint[], $12::text[], $13::timestamptz[])
      AS u (account_id, number, state, reason, changed_at, in_flight, tps_now, tps_limit, mode, interface_version,
@@ -88,7 +89,8 @@ SET worker_id = excluded.worker_id, state = excluded.state, reason = excluded.re
     live_at = excluded.live_at, in_flight = excluded.in_flight, tps_now = excluded.tps_now,
     tps_limit = excluded.tps_limit, mode = excluded.mode, interface_version = excluded.interface_version,
     last_error = CASE WHEN excluded.last_error = '' THEN b.last_error ELSE excluded.last_error END,
-    last_error_at = coalesce(excluded.last_error_at, b.last_error_at);
+    last_error_at = coalesce(excluded.last_error_at, b.last_error_at),
+    down_since = CASE WHEN excluded.state <> 'bound' THEN coalesce(b.down_since, now()) END;
 
 -- name: binds
 -- As their holders wrote them; a bind that nobody holds is down.

@@ -8,6 +8,7 @@ import pytest
 from control_plane.access import MASTER_ID, Role
 from control_plane.audit.outbox import AUDIT
 from control_plane.core_fake import FakeCore
+from control_plane.money.price_csv import LIMIT
 from control_plane.services import Services
 from engine.core_api import schema
 
@@ -227,3 +228,33 @@ async def test_with_the_engine_away_the_pages_say_so(core: FakeCore, author: Any
     for path in ("/wallets", f"/wallets/{MASTER_ID}", "/prices"):
         page = await root.get(path)
         assert (page.status_code, "cannot be reached" in page.text) == (200, True), path
+
+
+async def test_where_the_engine_does_not_answer_a_price_list_can_be_sent_again(
+    core: FakeCore, root: Any
+) -> None:
+    """Under its decision: published once, whether or not the first time arrived."""
+    form = {"csv": "prefix,price\n91,0.012\n", "note": "Spring", "decision": str(uuid4())}
+    core.away = True
+    answer = await root.submit("/prices", **form)
+    assert answer.status_code == 503
+    assert "It is not known whether the list was published" in answer.text
+    assert f'name="decision" value="{form["decision"]}"' in answer.text
+    assert "91,0.012" in answer.text
+    assert (await root.post("/prices", data=form, headers=JSON)).status_code == 503
+    core.away = False
+    assert (await root.submit("/prices", **form)).status_code == 303
+    assert core.done == ["publish rates"]
+
+
+async def test_the_longest_price_list_fits_into_a_form(core: FakeCore, root: Any) -> None:
+    """Also where a browser writes each line end and comma as three or six octets."""
+    head, line = "prefix,price,channel,category\n", "91000000,0.0120,,otp\n"
+    count = (LIMIT - len(head)) // len(line)
+    csv = head + "".join(f"{91000000 + n},0.0120,,otp\n" for n in range(count))
+    assert LIMIT - len(csv) < len(line)
+    answer = await root.submit("/prices", csv=csv.replace("\n", "\r\n"), note="long")
+    assert answer.status_code == 303
+    assert len(await core.rates(1)) == count
+    longer = await root.submit("/prices", csv=csv + "x" * 100, note="longer")
+    assert (longer.status_code, "90,000" in longer.text) == (422, True)

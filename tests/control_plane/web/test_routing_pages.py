@@ -209,3 +209,41 @@ async def test_with_the_engine_away_the_page_says_so(core: FakeCore, root: Any, 
         assert (page.status_code, "cannot be reached" in page.text) == (200, True)
         assert (await browser.submit("/routes/explain", msisdn=NUMBER)).status_code == 503
     assert (await root.submit("/routes", **FORM)).status_code == 503
+    assert (await root.post("/routes", data=FORM, headers=JSON)).status_code == 503
+
+
+async def test_where_the_engine_does_not_answer_a_route_can_be_sent_again(core: FakeCore, root: Any) -> None:
+    """Under its decision: saved once, whether or not the first time arrived."""
+    decision = str(uuid4())
+    core.away = True
+    answer = await root.submit("/routes", **FORM, decision=decision)
+    assert answer.status_code == 503
+    assert "It is not known whether it was saved" in answer.text
+    assert f'name="decision" value="{decision}"' in answer.text
+    assert 'value="India"' in answer.text
+    assert "<option selected>Demo SMSC</option>" in answer.text
+    core.away = False
+    assert (await root.submit("/routes", **FORM, decision=decision)).status_code == 303
+    assert core.done == ["put route"]
+
+
+async def test_a_copy_of_a_route_for_messages_without_a_category_is_one_too(
+    core: FakeCore, root: Any
+) -> None:
+    await add(core, category="")
+    form = (await root.get("/routes/new?of=1")).text
+    assert 'name="without_category" value="1"' in form
+    assert "only messages without one" in form
+    await root.submit("/routes", **{**FORM, "name": "Copy", "without_category": "1"})
+    await root.submit("/routes", **{**FORM, "name": "Otp", "without_category": "1", "category": "otp"})
+    assert [route.category for route in await core.routes()] == ["", "", "otp"]
+    await add(core, "Any")
+    assert "without_category" not in (await root.get("/routes/new?of=4")).text
+
+
+async def test_the_changes_of_a_route_follow_it_and_not_its_name(core: FakeCore, root: Any) -> None:
+    await add(core)
+    await root.submit("/routes/1", **{**FORM, "name": "Bharat", "version": "1"})
+    await add(core)
+    assert "Nobody has changed it here" not in (await root.get("/routes/1")).text
+    assert "Nobody has changed it here" in (await root.get("/routes/2")).text

@@ -348,6 +348,14 @@ async def other_smsc() -> AsyncIterator[Smsc]:
     await started.stop()
 
 
+@pytest.fixture
+async def two(room: Room, smsc: Smsc, other_smsc: Smsc) -> Room:
+    """Channels "one" and "two" to two operators."""
+    await room.channel(smsc.port, "one")
+    await room.channel(other_smsc.port, "two")
+    return room
+
+
 class Proxy:
     """TCP in front of PostgreSQL, to cut."""
 

@@ -1,60 +1,29 @@
 """Campaigns by routes: each number over its own channel, and over another one only where nothing of it can be
 with an operator."""
 
+import hashlib
 from array import array
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from leg_room import BAD_SENDER, FULL, close, holds, numbers, over
 
 from engine.core_api import schema
 from engine.dispatch.legs import NO_ROUTE_FITS, _grouped
-from engine.ledger import campaigns, doubts, prices, reports, routes, wallets
+from engine.ledger import doubts, prices, reports, routes, wallets
 from engine.ledger.retries import pack, unpack
 from engine.ledger.routing import Candidate, RoutePlan, Tiered
-from engine.ledger.verify import verify
 
 pytestmark = pytest.mark.system
 
 Room = Any  # the fixtures of conftest.py
 Smsc = Any
 Until = Any
-FIRST = 447_700_000_000
-BAD_SENDER = 0x0A
-FULL = 0x14
-
-
-@pytest.fixture
-async def two(room: Room, smsc: Smsc, other_smsc: Smsc) -> Room:
-    """Channels "one" and "two" to two operators."""
-    await room.channel(smsc.port, "one")
-    await room.channel(other_smsc.port, "two")
-    return room
-
-
-async def holds(room: Room) -> None:
-    result = await verify(room.pool)
-    assert result.holds, result.misfits
-
-
-async def close(room: Room, name: str) -> None:
-    """No channel of this account takes new messages; its binds stay."""
-    await room.pool.execute("UPDATE accounts SET drained = true, version = version + 1 WHERE name = $1", name)
-    for engine in room.engines:
-        engine.dispatcher.wake()
-
-
-def numbers(first: int, stop: int) -> Counter[str]:
-    return Counter(str(FIRST + row) for row in range(first, stop))
-
-
-async def over(room: Room, campaign: UUID) -> dict[str, tuple[int, int]]:
-    found = await campaigns.channels(room.pool, campaign)
-    return {each.channel: (each.rows, each.sent) for each in found.channels}
 
 
 async def test_each_number_goes_once_over_the_channel_of_its_longest_prefix(
@@ -446,14 +415,15 @@ def test_grouping_keeps_every_row_once_by_leg_and_in_the_file_s_order(
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as stream:
         stream.write_batch(batch)
-    ends, permutation, lost = _grouped(sink.getvalue().to_pybytes(), plan)
+    data = sink.getvalue().to_pybytes()
+    stored = {"data": data, "digest": hashlib.sha256(data).digest(), "row_count": len(msisdn)}
+    ends, permutation = _grouped(cast(Any, stored), 0, plan)
     order = list(range(len(msisdn))) if permutation is None else unpack("i", permutation).tolist()
     assert sorted(order) == list(range(len(msisdn)))
     legs = plan.legs_of(array("q", msisdn))
     grouped = [[row for row in range(len(msisdn)) if legs[row] == leg_no] for leg_no in range(len(plan.legs))]
     assert order == [row for rows in grouped for row in rows]
     assert list(ends) == [sum(map(len, grouped[: leg_no + 1])) for leg_no in range(len(plan.legs))]
-    assert lost.tolist() == [msisdn[row] for row in grouped[-1]]
     for row, leg_no in enumerate(legs):
         route = plan.route_of(msisdn[row])
         known = {each.channel_id for each in route.channels} if route else set()

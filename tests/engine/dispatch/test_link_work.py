@@ -216,6 +216,22 @@ async def test_a_test_message_takes_its_tokens_and_waits_for_them(bench: Bench) 
     assert pacer.tokens(due + 0.2) == 0
 
 
+async def test_a_test_message_that_waits_for_its_tokens_is_not_claimed(bench: Bench) -> None:
+    """What is stopped meanwhile can still be kept back."""
+    await bench.bind()
+    pacer = Pacer(10.0)
+    work = LinkWork(bench.pool, await bench.worker(), bench.channel, pace=lambda _account: pacer)
+    test_id = await bench.queue()
+    pacer.take(100, time.monotonic())
+    step = asyncio.create_task(work.step())
+    done, _ = await asyncio.wait({step}, timeout=0.3)
+    assert not done
+    assert (await bench.message(test_id)).state == "queued"
+    step.cancel()
+    await asyncio.wait({step})
+    assert bench.smsc.submits == []
+
+
 async def test_a_worker_without_a_share_of_the_tps_sends_no_test_message(bench: Bench) -> None:
     await bench.bind()
     pacer = Pacer(10.0, closed=True)

@@ -112,3 +112,38 @@ async def test_a_rebind_tries_again_and_an_accepted_one_stays(
         return await room.pool.fetchval("SELECT refused = 0 FROM accounts") is True
 
     await until(cleared, "the count to be cleared")
+
+
+async def test_a_change_of_the_tps_leaves_the_binds_and_their_tries(
+    room: Room, gatekeeper: Gatekeeper, until: Until
+) -> None:
+    """They are made from what is stored, whatever its version: they need not wait."""
+    gatekeeper.status = 0
+    await account(room, gatekeeper.port, 1)
+    engine = await room.engine()
+    (working,) = engine.dispatcher._working.values()
+    await until(lambda: working.binds.held_binds and working.binds.held_binds[0].bound, "the bind")
+    async with room.pool.acquire() as connection:
+        await connection.execute("UPDATE accounts SET tps = 7, version = version + 1")
+    engine.dispatcher.wake()
+    await until(lambda: working.account.tps == 7, "the new TPS")
+    for writer in gatekeeper._writers:
+        writer.transport.abort()
+    await until(lambda: gatekeeper.binds == 2, "it to come back")
+    assert list(engine.dispatcher._working.values()) == [working]
+
+
+async def test_a_wrong_password_that_is_made_right_binds(
+    room: Room, gatekeeper: Gatekeeper, until: Until
+) -> None:
+    await account(room, gatekeeper.port, 2)
+    engine = await room.engine(poll_interval_ms=100)
+    await until(lambda: refused(engine), "every bind to give up")
+    gatekeeper.status = 0
+    await account(room, gatekeeper.port, 3)
+
+    def bound() -> bool:
+        held = [bind for each in engine.dispatcher._working.values() for bind in each.binds.held_binds]
+        return len(held) == 3 and all(bind.bound for bind in held)
+
+    await until(bound, "every bind")

@@ -235,6 +235,13 @@ async def test_a_backup_with_a_link_in_it_is_refused(copy, empty, tmp_path, link
     assert not (tmp_path / "target").exists()
 
 
+async def test_a_backup_may_lie_behind_a_link(copy, empty, tmp_path):
+    """Who restores names the folder; only what is in it is not trusted."""
+    (tmp_path / "link").symlink_to(copy)
+    await backup.restore(empty, tmp_path / "link", tmp_path / "target")
+    assert (tmp_path / "target" / "engine" / "secrets.key").read_text() == "key"
+
+
 @pytest.mark.parametrize("where", ["existing", "dangling"])
 async def test_a_key_is_not_written_through_a_link_that_waits_for_it(copy, empty, tmp_path, where):
     (tmp_path / "target" / "engine").mkdir(parents=True)

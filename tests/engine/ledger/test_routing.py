@@ -12,6 +12,7 @@ from engine.ledger.errors import Changed, DecisionReused, NotFound
 from engine.ledger.pool import Pool
 from engine.ledger.routing import Message, RoutePlan
 from engine.ledger.secrets import SecretBox
+from engine.ledger.sql import load
 
 
 @pytest.fixture
@@ -24,6 +25,10 @@ async def channel_ids(pool: Pool, box: SecretBox) -> dict[str, int]:
             await accounts.upsert_channel(connection, schema.ChannelSpec(name=name, account=name))
         await connection.execute(
             "INSERT INTO binds (account_id, number, state) SELECT account_id, 1, 'bound' FROM accounts"
+        )
+        await connection.execute(  # an engine that has been at work for a while
+            "INSERT INTO workers (name, epoch, lease_until, started_at)"
+            " VALUES ('one', 1, now() + interval '1 hour', now() - interval '1 hour')"
         )
     return {
         row["name"]: row["channel_id"] for row in await pool.fetch("SELECT name, channel_id FROM channels")
@@ -103,7 +108,7 @@ async def test_within_a_tier_by_weight_and_a_number_keeps_its_channel(
         "UPDATE accounts SET enabled = false WHERE name = 'one'",
         "UPDATE accounts SET drained = true WHERE name = 'one'",
         "DELETE FROM binds b USING accounts a WHERE a.account_id = b.account_id AND a.name = 'one'",
-        "UPDATE binds b SET state = 'down', changed_at = now() - interval '1 minute'"
+        "UPDATE binds b SET state = 'waiting', down_since = now() - interval '1 minute'"
         " FROM accounts a WHERE a.account_id = b.account_id AND a.name = 'one'",
     ],
 )
@@ -121,7 +126,31 @@ async def test_a_channel_that_cannot_send_is_passed_over_for_the_next_tier(
 
 async def test_a_bind_that_has_just_gone_is_waited_for(pool: Pool, channel_ids: dict[str, int]) -> None:
     await add(pool, "both", ("one", 1, 1), ("two", 2, 1))
-    await pool.execute("UPDATE binds SET state = 'down', changed_at = now()")
+    await pool.execute("UPDATE binds SET state = 'down', down_since = now()")
+    assert await goes(pool, 91981) == channel_ids["one"]
+
+
+async def test_a_bind_that_tries_again_and_again_is_down_since_it_was_lost(
+    pool: Pool, channel_ids: dict[str, int]
+) -> None:
+    await add(pool, "both", ("one", 1, 1), ("two", 2, 1))
+    await pool.execute("UPDATE binds SET state = 'waiting', down_since = now() - interval '1 minute'")
+    account = await pool.fetchval("SELECT account_id FROM accounts WHERE name = 'one'")
+    for state in ("connecting", "binding", "waiting"):
+        await pool.execute(load("dispatch")["put_bind"], [account], [1], [state], [""], 1)
+    await pool.execute("UPDATE binds SET state = 'bound', down_since = NULL WHERE account_id <> $1", account)
+    assert await goes(pool, 91981) == channel_ids["two"]
+    await pool.execute(load("dispatch")["put_bind"], [account], [1], ["bound"], [""], 1)
+    assert await goes(pool, 91981) == channel_ids["one"]
+
+
+async def test_channels_are_down_only_for_an_engine_that_had_the_time_to_bind(
+    pool: Pool, channel_ids: dict[str, int]
+) -> None:
+    await add(pool, "both", ("one", 1, 1), ("two", 2, 1))
+    await pool.execute("UPDATE binds SET state = 'waiting', down_since = now() - interval '1 day'")
+    await pool.execute("UPDATE binds SET state = 'bound', down_since = NULL WHERE account_id = 2")
+    await pool.execute("UPDATE workers SET started_at = now()")
     assert await goes(pool, 91981) == channel_ids["one"]
 
 

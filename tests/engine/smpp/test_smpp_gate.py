@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from engine.smpp import codec
-from engine.smpp.gate import AccountGate
+from engine.smpp.gate import AccountGate, RefusedTooOften
 from engine.smpp.link import LinkState
-from engine.smpp.tables import RESPONSE
+from engine.smpp.tables import ENQUIRE_LINK, RESPONSE
 
 WRONG = 0x0E
 
@@ -148,3 +148,84 @@ async def test_waiting_for_a_turn_can_be_cancelled_and_costs_nobody_a_try() -> N
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert gate._under_way == 0
+
+
+class OtherEngines:
+    """Tries that are given when `free` is set."""
+
+    def __init__(self, fault: type[Exception] | None = None) -> None:
+        self.asked = asyncio.Event()
+        self.free = asyncio.Event()
+        self.fault = fault
+        self.settled: list[bool | None] = []
+
+    async def take(self, limit: int) -> int | None:
+        self.asked.set()
+        if self.fault is not None:
+            raise self.fault
+        await self.free.wait()
+        return 7
+
+    async def settle(self, try_id: int, accepted: bool | None) -> None:
+        self.settled.append(accepted)
+
+
+async def test_a_link_that_cannot_connect_takes_no_try(recorder, links) -> None:
+    nobody = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = nobody.sockets[0].getsockname()[1]
+    nobody.close()
+    await nobody.wait_closed()
+    tries = OtherEngines()
+    links(port, gate=AccountGate(tries=3, stagger_s=0, shared=tries))
+    await recorder.until(lambda: [state for state, _ in recorder.states].count(LinkState.WAITING) > 2)
+    assert not tries.asked.is_set()
+
+
+async def test_no_bind_is_written_before_the_try_is_given(smsc, recorder, links) -> None:
+    tries = OtherEngines()
+    link = links(smsc.port, gate=AccountGate(tries=3, stagger_s=0, shared=tries))
+    await asyncio.wait_for(tries.asked.wait(), 10)
+    smsc.writers[0].write(codec.encode(ENQUIRE_LINK, 9))  # it may speak first
+    await smsc.writers[0].drain()
+    await asyncio.sleep(0)
+    assert not smsc.received
+    tries.free.set()
+    await recorder.until(lambda: link.bound)
+    await smsc.until(lambda: len(smsc.received) == 2)
+    assert sorted(smsc.names()) == ["bind_transceiver", "enquire_link_resp"]
+    assert tries.settled == [True]
+
+
+@pytest.mark.parametrize("how", ["stop", "lost"])
+async def test_a_connection_that_ends_while_it_waits_for_its_try(smsc, recorder, links, how) -> None:
+    tries = OtherEngines()
+    gate = AccountGate(tries=3, stagger_s=0, shared=tries)
+    link = links(smsc.port, gate=gate)
+    await asyncio.wait_for(tries.asked.wait(), 10)
+    if how == "stop":
+        await asyncio.wait_for(link.stop(), 5)
+        assert gate._under_way == 0
+        assert not smsc.received
+    else:
+        smsc.writers[0].transport.abort()
+        await recorder.until(lambda: recorder.states[-1][0] is LinkState.WAITING)
+        assert recorder.states[-1][1]
+        tries.free.set()
+        await recorder.until(lambda: link.bound)
+
+
+async def test_a_peer_that_talks_before_the_bind_is_left(smsc, recorder, links) -> None:
+    tries = OtherEngines()
+    links(smsc.port, gate=AccountGate(tries=3, stagger_s=0, shared=tries))
+    await asyncio.wait_for(tries.asked.wait(), 10)
+    smsc.writers[0].write(bytes(5000))
+    await recorder.until(lambda: (LinkState.WAITING, "the peer speaks before the bind") in recorder.states)
+
+
+async def test_a_link_that_others_used_up_the_tries_of_says_what_to_do(smsc, recorder, links) -> None:
+    link = links(
+        smsc.port, gate=AccountGate(tries=3, stagger_s=0, shared=OtherEngines(fault=RefusedTooOften))
+    )
+    await recorder.until(lambda: link.state is LinkState.REFUSED)
+    assert "rebind" in link.reason
+    assert not smsc.received

@@ -249,6 +249,7 @@ async def wired(recorder) -> tuple[Link, _Connection, Wire]:
     link, wire, loop = Link(config, recorder), Wire(), asyncio.get_running_loop()
     connection = _Connection(link, loop, WallClock(lambda: 0, loop.time()))
     connection.connection_made(wire)
+    connection.open()
     connection.data_received(codec.encode(BIND_TRANSCEIVER | RESPONSE, 1))
     assert link.bound
     wire.writes.clear()
@@ -311,6 +312,7 @@ async def test_no_timer_outlives_its_connection(wired, recorder) -> None:
         loop = asyncio.get_running_loop()
         connection = _Connection(link, loop, WallClock(lambda: 0, loop.time()))
         connection.connection_made(wire)
+        connection.open()
         connection.data_received(codec.encode(BIND_TRANSCEIVER | RESPONSE, sequence))
         assert link.bound
     connection.connection_lost(None)
