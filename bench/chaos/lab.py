@@ -478,10 +478,11 @@ class Lab:
         await self.accepted(round(share * sum(len(sent.numbers) for sent in self.campaigns)))
 
     async def settle(self, timeout_s: float) -> None:
-        """Until no message waits for its receipt; whoever judges sees what still does."""
+        """Until no message waits for its receipt, or was given up without one: a receipt that came before its
+        response may be on its way to it. Whoever judges sees what still does."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         for sent in self.campaigns:
-            while (await self.status(sent)).counts.waiting:
+            while (counts := (await self.status(sent)).counts).waiting or counts.no_receipt:
                 if asyncio.get_running_loop().time() > deadline:
                     return
                 await asyncio.sleep(POLL_S)

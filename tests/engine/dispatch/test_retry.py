@@ -44,13 +44,14 @@ class Judge:
         return self.full
 
 
-def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0) -> ResultBatch:
+def results(*statuses: int, attempt: int = 0, claim: int = 1, late: int = 0, parts: int = 1) -> ResultBatch:
     count = len(statuses)
     return ResultBatch(
         count=count,
         claim=array("i", [claim]) * count,
         index=array("i", range(count)),
         attempt=array("h", [attempt]) * count,
+        parts=array("h", [parts]) * count,
         msisdn=array("q", range(count)),
         status=array("q", statuses),
         late=array("b", [late]) * count,
@@ -134,6 +135,7 @@ def test_what_a_channel_refuses_goes_over_the_next_one_at_once_and_fails_where_t
     assert list(outcomes(batch, Judge())) == [FAILED, FAILED]
     judge = Judge(further=True)
     assert list(outcomes(batch, judge)) == [DEFERRED, FAILED]
+    assert list(outcomes(results(0x0A, parts=2), judge)) == [FAILED]
     [(delay_s, tries, retry, over_next)] = defer(batch, outcomes(batch, judge), judge)
     assert (delay_s, tries, retry.attempt, over_next) == (0.0, 0, 2, True)
 
