@@ -59,9 +59,8 @@ class CampaignRun:
     next_row: int
     lane: int = BULK
     leg_no: int = 0
-    chunk_starts: tuple[int, ...] | None = (
-        None  # where its rows begin in each chunk's permutation; None: at 0
-    )
+    # where its rows begin in each chunk's permutation; None: at 0, of a campaign that names its channel
+    chunk_starts: tuple[int, ...] | None = None
     releases: bool = True  # False: only what was released, or is to go again, goes over this channel
     next_channel: int = 0  # of its leg, after this one: takes what this one refuses; 0: none
     weight: float = 1.0  # of its workspace
@@ -169,8 +168,6 @@ class Chunks:
             row = await self._pool.fetchrow(
                 load("dispatch")["chunk"], run.upload_id, chunk_no, run.campaign_id if routed else None
             )
-            if row is None or row["data"] is None:
-                raise Unsendable(f"recipient chunk {chunk_no} is gone")
             chunk = await asyncio.to_thread(_decode, row, chunk_no, run.column_names)
             self._kept[key] = chunk
         self._kept.move_to_end(key)
@@ -179,14 +176,25 @@ class Chunks:
         return chunk
 
 
-def _decode(row: Record, chunk_no: int, names: tuple[str, ...]) -> Chunk:
-    if hashlib.sha256(row["data"]).digest() != row["digest"]:
+def check_sealed(stored: Record | None, chunk_no: int) -> Record:
+    """A chunk as it is stored, where it is there and what was sealed. Raises Unsendable."""
+    if stored is None or stored["data"] is None:
+        raise Unsendable(f"recipient chunk {chunk_no} is gone")
+    if hashlib.sha256(stored["data"]).digest() != stored["digest"]:
         raise Unsendable(f"recipient chunk {chunk_no} is not what was sealed")
+    return stored
+
+
+def check_rows(stored: Record, chunk_no: int, rows: int) -> None:
+    """Raises Unsendable where the chunk does not hold as many rows as are stored."""
+    if rows != stored["row_count"]:
+        raise Unsendable(f"recipient chunk {chunk_no} has {rows} rows, {stored['row_count']} are stored")
+
+
+def _decode(stored: Record | None, chunk_no: int, names: tuple[str, ...]) -> Chunk:
+    row = check_sealed(stored, chunk_no)
     batch = read_chunk(row["data"])
-    if batch.num_rows != row["row_count"]:
-        raise Unsendable(
-            f"recipient chunk {chunk_no} has {batch.num_rows} rows, {row['row_count']} are stored"
-        )
+    check_rows(row, chunk_no, batch.num_rows)
     order = permutation(row["permutation"])
     if order is not None and not _is_permutation(order, batch.num_rows):
         raise Unsendable(f"the legs of recipient chunk {chunk_no} do not hold each row once")

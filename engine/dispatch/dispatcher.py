@@ -393,7 +393,8 @@ class Dispatcher:
                 continue
             if leg not in at.runs:
                 await self._add_campaign(at, leg, releases=row["releases"])
-            elif closed or self._any_closed:  # rows of another channel may be its now
+            elif at.runs[leg].chunk_starts is not None and (closed or self._any_closed):
+                # of a campaign by routes: rows of another channel may be its now
                 at.feeder.refresh(at.runs[leg])
             if leg in at.runs:
                 at.runs[leg].weight = row["weight"]

@@ -4,7 +4,6 @@ of rows whose channel cannot send any more."""
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Collection
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 import structlog
 
 from engine._fast.columns import REJECT_NO_ROUTE
-from engine.dispatch.campaign import Unsendable
+from engine.dispatch.campaign import Unsendable, check_rows, check_sealed
 from engine.dispatch.planner import MAX_SLICE_ROWS
 from engine.ledger import campaigns, partitions, reconcile, retries, routing
 from engine.ledger.commit import add_deltas, add_errors
@@ -108,15 +107,9 @@ def _grouped(
     stored: Record | None, chunk_no: int, routes: routing.RoutePlan
 ) -> tuple[list[int], bytes | None]:
     """Where each leg's rows end, and the chunk's rows in that order (None: as they are)."""
-    if stored is None or stored["data"] is None:
-        raise Unsendable(f"recipient chunk {chunk_no} is gone")
-    if hashlib.sha256(stored["data"]).digest() != stored["digest"]:
-        raise Unsendable(f"recipient chunk {chunk_no} is not what was sealed")
-    numbers = array("q", read_numbers(stored["data"]))
-    if len(numbers) != stored["row_count"]:
-        raise Unsendable(
-            f"recipient chunk {chunk_no} has {len(numbers)} rows, {stored['row_count']} are stored"
-        )
+    chunk = check_sealed(stored, chunk_no)
+    numbers = array("q", read_numbers(chunk["data"]))
+    check_rows(chunk, chunk_no, len(numbers))
     legs = pa.array(routes.legs_of(numbers), pa.int32())
     counted = {each["values"]: each["counts"] for each in pc.value_counts(legs).to_pylist()}
     ends = list(accumulate(counted.get(leg_no, 0) for leg_no in range(len(routes.legs))))
