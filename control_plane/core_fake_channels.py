@@ -385,6 +385,8 @@ class FakeChannels(FakeOperations):
                 mode="transceiver",
                 tps_now=12.5,
                 tps_limit=float(spec.tps),
+                tps_set=float(spec.tps),
+                response_ms=21.5,
             )
             for number in range(1, spec.binds + 1)
         ]

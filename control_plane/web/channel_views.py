@@ -34,11 +34,20 @@ def bind_view(bind: schema.Bind) -> dict[str, Any]:
         "window_size": bind.window_size,
         "tps_now": bind.tps_now,
         "tps_limit": bind.tps_limit,
+        "tps_set": bind.tps_set,
+        "slowed_by": slowed_sentence(bind.slowed_by),
         "last_error": bind.last_error,
         "last_error_at": bind.last_error_at,
         "drained": bind.drained,
         "changed_at": bind.changed_at,
     }
+
+
+def slowed_sentence(slowed_by: str) -> str:
+    """The engine's word for why a bind sends less than it might."""
+    if slowed_by.startswith("response time "):
+        return _("slowed: responses took %(times)s times their best") % {"times": slowed_by.split()[2]}
+    return _("slowed: throttles of the SMSC") if slowed_by else ""
 
 
 def account_look(account: schema.Account) -> Look:

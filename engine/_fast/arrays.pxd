@@ -55,3 +55,8 @@ cdef inline int ends_fit(const int* end, Py_ssize_t count, Py_ssize_t octets) ex
             raise ValueError("end does not fit the data")
         start = end[i]
     return 0
+
+
+cdef inline array.array made(array.array like, Py_ssize_t length):
+    """A new array of the type of `like`; its items are undefined until written."""
+    return array.clone(like, length, False)

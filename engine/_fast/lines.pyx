@@ -2,16 +2,55 @@
 
 from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from libc.stdlib cimport free, realloc
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memchr, memcpy
 
-from engine._fast.arrays cimport int32s, resized
+from engine._fast.arrays cimport ends_fit, int32s, resized
 from engine._fast.utf8 cimport next_character
 
 from array import array as new_array
 
 from engine._fast.line_block import LineBlock
+
+cdef extern from *:
+    """
+    #include <string.h>
+    #if defined(__SSE2__)
+    #include <emmintrin.h>
+    #endif
+
+    /* Of 16 octets: the ones equal to `octet`, and the ones over 0x7F, one bit each. */
+    static inline unsigned int heliograph_marks(const unsigned char* text, int octet, unsigned int* high)
+    {
+    #if defined(__SSE2__)
+        __m128i octets = _mm_loadu_si128((const __m128i*) text);
+        *high = (unsigned int) _mm_movemask_epi8(octets);
+        return (unsigned int) _mm_movemask_epi8(_mm_cmpeq_epi8(octets, _mm_set1_epi8((char) octet)));
+    #else
+        unsigned int equal = 0, over = 0;
+        for (int i = 0; i < 16; i++) {
+            equal |= (unsigned int) (text[i] == octet) << i;
+            over |= (unsigned int) (text[i] >> 7) << i;
+        }
+        *high = over;
+        return equal;
+    #endif
+    }
+
+    static inline int heliograph_lowest(unsigned int bits)
+    {
+    #if defined(__GNUC__)
+        return __builtin_ctz(bits);
+    #else
+        int at = 0;
+        while (!(bits >> at & 1)) at++;
+        return at;
+    #endif
+    }
+    """
+    unsigned int marks "heliograph_marks"(const unsigned char* text, int octet, unsigned int* high) noexcept nogil
+    int lowest "heliograph_lowest"(unsigned int bits) noexcept nogil
 
 cdef enum:
     OVER_LONG = 1
@@ -25,6 +64,9 @@ cdef enum:
     CR = 0x0D
 
     MOST_OCTETS = 1 << 30
+    FIELDS = 4096
+    FIELDS_KEPT = 1 << 18  # 3 MiB: a block of 256 KiB has no more
+    SLACK = 32  # octets written behind a column's end while it is filled
 
 
 cdef struct Field:
@@ -37,6 +79,12 @@ cdef struct Fields:
     Field* items
     Py_ssize_t count
     Py_ssize_t room
+
+
+# Where the fields of a block stand, kept for the next block: fresh pages for each would cost as much as reading
+# it. Taken and given back with the GIL held.
+cdef Fields SCRATCH
+SCRATCH.items, SCRATCH.count, SCRATCH.room = NULL, 0, 0
 
 
 cdef inline int _push(Fields* fields, int start, int length, int stop) except -1 nogil:
@@ -67,21 +115,6 @@ cdef inline int _find(const unsigned char* data, int start, int size, int octet)
     return <int> (<const unsigned char*> hit - data) if hit != NULL else size
 
 
-cdef inline bint _ascii(const unsigned char* line, Py_ssize_t length) noexcept nogil:
-    cdef unsigned long long word
-    cdef unsigned long long seen = 0
-    while length >= 8:
-        memcpy(&word, line, 8)
-        seen |= word
-        line += 8
-        length -= 8
-    while length:
-        seen |= <unsigned long long> line[0] << 56
-        line += 1
-        length -= 1
-    return not seen & 0x8080808080808080ULL
-
-
 cdef inline bint _blank(const unsigned char* data, int start, int stop, int separator) noexcept nogil:
     while start < stop:
         if data[start] != 0x20 and data[start] != 0x09 and (data[start] != separator or not separator):
@@ -94,8 +127,14 @@ cdef Py_ssize_t _bad_octet(const unsigned char* line, Py_ssize_t length) noexcep
     """The first octet, from 1, of what is not UTF-8; 0 if all is."""
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t taken
+    cdef unsigned long long word
     cdef unsigned int character
     while i < length:
+        if length - i >= 8:
+            memcpy(&word, line + i, 8)
+            if not word & 0x8080808080808080ULL:
+                i += 8
+                continue
         if line[i] < 0x80:
             i += 1
             continue
@@ -107,8 +146,51 @@ cdef Py_ssize_t _bad_octet(const unsigned char* line, Py_ssize_t length) noexcep
     return 0
 
 
+cdef Py_ssize_t _split_plain(
+    Fields* fields, const unsigned char* data, int start, int stop, int size, int separator, bint* high
+) except -1 nogil:
+    """Appends the fields of data[start:stop], which holds no quote; returns how many. high: whether any octet is
+    over 0x7F. Looks at 16 octets at a time, also behind `stop`, but not behind `size`."""
+    cdef Py_ssize_t found = 0
+    cdef int begin = start
+    cdef int at = start
+    cdef unsigned int equal
+    cdef unsigned int over
+    cdef unsigned int every = 0xFFFF
+    cdef unsigned int seen = 0
+    while at < stop:
+        if at + 16 <= size:
+            equal = marks(data + at, separator, &over)
+            if stop - at < 16:
+                every = ((<unsigned int> 1) << (stop - at)) - 1
+            equal &= every
+            seen |= over & every
+        else:  # the block's last octets, one at a time
+            equal = data[at] == separator
+            seen |= data[at] & 0x80
+        if separator:
+            while equal:
+                over = at + lowest(equal)
+                _push(fields, begin, <int> over - begin, <int> over)
+                found += 1
+                begin = <int> over + 1
+                equal &= equal - 1
+        at += 16 if at + 16 <= size else 1
+    high[0] = seen != 0
+    _push(fields, begin, stop - begin, stop)
+    return found + 1
+
+
+cdef inline bint _any_high(const unsigned char* line, Py_ssize_t length) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef unsigned char seen = 0
+    for i in range(length):
+        seen |= line[i]
+    return seen & 0x80
+
+
 cdef Py_ssize_t _split(
-    Fields* fields, const unsigned char* data, int start, int stop, int separator, bint quotes
+    Fields* fields, const unsigned char* data, int start, int stop, int separator
 ) except -1 nogil:
     """Appends the fields of data[start:stop]; returns how many, or -column - 1 of an open quote (as 1 << 40 | column)."""
     cdef Py_ssize_t found = 0
@@ -119,7 +201,7 @@ cdef Py_ssize_t _split(
     cdef bint mixed
     cdef const void* hit
     while True:
-        if quotes and at < stop and data[at] == QUOTE:
+        if at < stop and data[at] == QUOTE:
             begin = at
             at += 1
             length = 0
@@ -171,27 +253,125 @@ cdef void _unquote(const unsigned char* data, int start, int stop, unsigned char
     memcpy(out, data + at, stop - at)
 
 
-cdef tuple _column(Fields* fields, const unsigned char* data, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t column):
-    """(offsets, data) of one column."""
-    cdef array.array offsets = array.clone(new_array("i"), rows + 1, zero=False)
-    cdef int* ends = int32s(offsets, rows + 1)
+cdef list _columns(Fields* fields, const unsigned char* data, int size, Py_ssize_t rows, Py_ssize_t columns):
+    """[(offsets, data)] of all columns."""
+    cdef Py_ssize_t* totals = <Py_ssize_t*> calloc(columns, sizeof(Py_ssize_t))
+    cdef int** ends = <int**> malloc(columns * sizeof(int*))
+    cdef unsigned char** out = <unsigned char**> malloc(columns * sizeof(unsigned char*))
+    cdef array.array offsets
     cdef Py_ssize_t row
-    cdef int total = 0
-    cdef Field* one
-    ends[0] = 0
-    for row in range(rows):
-        total += fields.items[row * columns + column].length
-        ends[row + 1] = total
-    values = PyByteArray_FromStringAndSize(NULL, total)
-    cdef unsigned char* out = <unsigned char*> PyByteArray_AS_STRING(values)
-    with nogil:
-        for row in range(rows):
-            one = fields.items + row * columns + column
-            if one.start < 0:
-                _unquote(data, ~one.start, one.stop, out + ends[row])
-            else:
-                memcpy(out + ends[row], data + one.start, one.length)
-    return offsets, values
+    cdef Py_ssize_t column
+    cdef int at
+    cdef Field* one = fields.items
+    cdef list found = []
+    try:
+        if totals == NULL or ends == NULL or out == NULL:
+            raise MemoryError()
+        with nogil:
+            for row in range(rows):
+                for column in range(columns):
+                    totals[column] += one.length
+                    one += 1
+        for column in range(columns):
+            offsets = array.clone(new_array("i"), rows + 1, zero=False)
+            ends[column] = int32s(offsets, rows + 1)
+            ends[column][0] = 0
+            values = PyByteArray_FromStringAndSize(NULL, totals[column] + SLACK)
+            out[column] = <unsigned char*> PyByteArray_AS_STRING(values)
+            found.append((offsets, values))
+        one = fields.items
+        with nogil:
+            for row in range(rows):
+                for column in range(columns):
+                    at = ends[column][row]
+                    ends[column][row + 1] = at + one.length
+                    if one.start < 0:
+                        _unquote(data, ~one.start, one.stop, out[column] + at)
+                    elif one.length <= SLACK and one.start + SLACK <= size:
+                        memcpy(out[column] + at, data + one.start, SLACK)  # a fixed length is two instructions
+                    else:
+                        memcpy(out[column] + at, data + one.start, one.length)
+                    one += 1
+        for column in range(columns):
+            PyByteArray_Resize(found[column][1], totals[column])
+        return found
+    finally:
+        free(totals)
+        free(ends)
+        free(out)
+
+
+def gather(pieces, keep):
+    """One column of several blocks, with the rows to keep only."""
+    cdef Py_buffer kept
+    cdef Py_buffer ends
+    cdef Py_buffer text
+    cdef const signed char* keeps
+    cdef array.array offsets
+    cdef int* out_ends = NULL
+    cdef unsigned char* out = NULL
+    cdef const int* at
+    cdef Py_ssize_t rows = 0
+    cdef Py_ssize_t total = 0
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t row
+    cdef Py_ssize_t run
+    cdef Py_ssize_t count
+    cdef Py_ssize_t used = 0
+    cdef Py_ssize_t step
+    PyObject_GetBuffer(keep, &kept, PyBUF_SIMPLE)
+    try:
+        keeps = <const signed char*> kept.buf
+        for step in range(2):  # sizes, then octets
+            if step:
+                offsets = array.clone(new_array("i"), rows + 1, zero=False)
+                out_ends = int32s(offsets, rows + 1)
+                out_ends[0] = 0
+                values = PyByteArray_FromStringAndSize(NULL, total)
+                out = <unsigned char*> PyByteArray_AS_STRING(values)
+                rows = first = used = 0
+            for column_offsets, column_data in pieces:
+                PyObject_GetBuffer(column_offsets, &ends, PyBUF_SIMPLE)
+                try:
+                    count = ends.len // 4 - 1
+                    at = <const int*> ends.buf
+                    if count < 0 or first + count > kept.len:
+                        raise ValueError("keep is as long as the pieces have rows")
+                    PyObject_GetBuffer(column_data, &text, PyBUF_SIMPLE)
+                    try:
+                        if step == 0:
+                            if at[0] != 0:
+                                raise ValueError("offsets begin with 0")
+                            ends_fit(at + 1, count, text.len)
+                        with nogil:
+                            row = 0
+                            while row < count:
+                                if not keeps[first + row]:
+                                    row += 1
+                                    continue
+                                run = row
+                                while row < count and keeps[first + row]:
+                                    if step:
+                                        out_ends[rows + row - run + 1] = <int> used + at[row + 1] - at[run]
+                                    row += 1
+                                if step:
+                                    memcpy(out + used, <const unsigned char*> text.buf + at[run], at[row] - at[run])
+                                    used += at[row] - at[run]
+                                else:
+                                    total += at[row] - at[run]
+                                rows += row - run
+                    finally:
+                        PyBuffer_Release(&text)
+                finally:
+                    PyBuffer_Release(&ends)
+                first += count
+            if first != kept.len:
+                raise ValueError("keep is as long as the pieces have rows")
+            if total > MOST_OCTETS:
+                raise ValueError("a column holds at most 1 GiB")
+        return offsets, values
+    finally:
+        PyBuffer_Release(&kept)
 
 
 def scan(data, Py_ssize_t columns, int separator, *, bint final=False, bint in_long=False, Py_ssize_t max_line=65536):
@@ -214,7 +394,7 @@ cdef _scan(
     const unsigned char* data, int size, Py_ssize_t columns, int separator, bint final, bint in_long, Py_ssize_t max_line
 ):
     cdef Next next
-    cdef Fields fields
+    cdef Fields fields = SCRATCH
     cdef array.array line = new_array("i")
     bad_line, bad_reason, bad_info = new_array("i"), new_array("b"), new_array("i")
     cdef int start = 0
@@ -225,15 +405,20 @@ cdef _scan(
     cdef Py_ssize_t rows = 0
     cdef Py_ssize_t room = 1024
     cdef Py_ssize_t info
+    cdef Py_ssize_t split
     cdef Py_ssize_t first
-    cdef int i
+    cdef bint high
     cdef int* row_lines
+    global SCRATCH
     next.lf = next.cr = next.nul = next.quote = -1
-    fields.count, fields.room = 0, 4096
-    fields.items = <Field*> realloc(NULL, sizeof(Field) * fields.room)
-    if fields.items == NULL:
-        raise MemoryError()
+    SCRATCH.items, SCRATCH.room = NULL, 0  # of this call: columns are filled without the GIL
+    fields.count = 0
     try:
+        if fields.items == NULL:
+            fields.room = FIELDS
+            fields.items = <Field*> malloc(sizeof(Field) * FIELDS)
+            if fields.items == NULL:
+                raise MemoryError()
         resized(line, room)
         row_lines = int32s(line, room)
         while True:
@@ -266,12 +451,17 @@ cdef _scan(
                 if next.nul < at:
                     reason, info = NUL, next.nul - start + 1
                 else:
-                    if not _ascii(data + start, at - start):
+                    split = 0
+                    if next.quote < at:
+                        high = _any_high(data + start, at - start)
+                    else:
+                        split = _split_plain(&fields, data, start, at, size, separator, &high)
+                    if high:
                         info = _bad_octet(data + start, at - start)
                     if info:
                         reason = BAD_UTF8
                     else:
-                        info = _split(&fields, data, start, at, separator, next.quote < at)
+                        info = split if split else _split(&fields, data, start, at, separator)
                         if info >> 40:
                             reason, info = OPEN_QUOTE, info & 0xFFFFFF
                         elif info != columns:
@@ -301,7 +491,7 @@ cdef _scan(
             start = size - <int> first
         return LineBlock(
             rows=rows,
-            columns=[_column(&fields, data, rows, columns, i) for i in range(columns)],
+            columns=_columns(&fields, data, size, rows, columns),
             line=line,
             bad_line=bad_line,
             bad_reason=bad_reason,
@@ -311,4 +501,7 @@ cdef _scan(
             in_long=in_long,
         )
     finally:
-        free(fields.items)
+        if SCRATCH.items == NULL and fields.room <= FIELDS_KEPT:
+            SCRATCH = fields
+        else:
+            free(fields.items)

@@ -2,10 +2,9 @@
 
 from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from engine._fast.arrays cimport int64s, int8s, resized
+from engine._fast.arrays cimport int64s, int8s
 
 from array import array as new_array
 
@@ -21,8 +20,6 @@ cdef enum:
     NEEDS_PLAN = 6  # the country code's plan is not loaded yet
 
     MOST_DIGITS = 15
-    RADIX_BITS = 11
-    RADIX = 2048
     KEPT = 64  # digits kept of one number; more are counted only
 
 OK, EMPTY, NOT_A_NUMBER, TOO_SHORT, TOO_LONG, UNKNOWN_COUNTRY_CODE = range(6)
@@ -344,143 +341,3 @@ cdef tuple _normalise(
         start = ends[i]
         i += 1
     return numbers, reasons
-
-
-def first_seen(numbers, reason, known):
-    """Which rows bring a new number: 1 where it is neither in `known` nor in an earlier row."""
-    cdef Py_buffer values
-    cdef Py_buffer reasons
-    cdef Py_buffer before
-    PyObject_GetBuffer(numbers, &values, PyBUF_SIMPLE)
-    try:
-        PyObject_GetBuffer(reason, &reasons, PyBUF_SIMPLE)
-        try:
-            PyObject_GetBuffer(known, &before, PyBUF_SIMPLE)
-            try:
-                if values.len // 8 != reasons.len:
-                    raise ValueError("numbers and reason must have the same length")
-                return _first_seen(
-                    <const long long*> values.buf,
-                    <const signed char*> reasons.buf,
-                    values.len // 8,
-                    <const long long*> before.buf,
-                    before.len // 8,
-                )
-            finally:
-                PyBuffer_Release(&before)
-        finally:
-            PyBuffer_Release(&reasons)
-    finally:
-        PyBuffer_Release(&values)
-
-
-cdef inline bint _insert(long long* slots, unsigned long long mask, int shift, long long number) noexcept nogil:
-    """False if the number, which is not 0, was there."""
-    cdef unsigned long long key = <unsigned long long> number
-    cdef unsigned long long at = (key * 0x9E3779B97F4A7C15ULL) >> shift
-    while slots[at] != 0:
-        if slots[at] == number:
-            return False
-        at = (at + 1) & mask
-    slots[at] = number
-    return True
-
-
-cdef array.array _first_seen(
-    const long long* numbers, const signed char* reasons, Py_ssize_t count, const long long* known, Py_ssize_t known_count
-):
-    cdef array.array keep = array.clone(new_array("b"), count, zero=True)
-    cdef signed char* out = int8s(keep, count)
-    cdef int bits = 4
-    cdef Py_ssize_t i
-    cdef long long* slots
-    cdef bint zero_seen = False
-    while (<Py_ssize_t> 1 << bits) < 2 * (count + known_count):
-        bits += 1
-    cdef unsigned long long mask = (<unsigned long long> 1 << bits) - 1
-    slots = <long long*> malloc(sizeof(long long) << bits)
-    if slots == NULL:
-        raise MemoryError()
-    with nogil:
-        memset(slots, 0, sizeof(long long) << bits)
-        for i in range(known_count):
-            if known[i] == 0:
-                zero_seen = True
-            else:
-                _insert(slots, mask, 64 - bits, known[i])
-        for i in range(count):
-            if reasons[i] != C_OK:
-                continue
-            if numbers[i] == 0:  # 0 marks a free slot
-                out[i] = not zero_seen
-                zero_seen = True
-            else:
-                out[i] = _insert(slots, mask, 64 - bits, numbers[i])
-    free(slots)
-    return keep
-
-
-def ascending(numbers, reason):
-    """The numbers of the rows with reason 0, sorted, as uint64."""
-    cdef Py_buffer values
-    cdef Py_buffer reasons
-    PyObject_GetBuffer(numbers, &values, PyBUF_SIMPLE)
-    try:
-        PyObject_GetBuffer(reason, &reasons, PyBUF_SIMPLE)
-        try:
-            if values.len // 8 != reasons.len:
-                raise ValueError("numbers and reason must have the same length")
-            return _ascending(<const unsigned long long*> values.buf, <const signed char*> reasons.buf, reasons.len)
-        finally:
-            PyBuffer_Release(&reasons)
-    finally:
-        PyBuffer_Release(&values)
-
-
-cdef array.array _ascending(const unsigned long long* numbers, const signed char* reasons, Py_ssize_t count):
-    cdef array.array out = array.clone(new_array("Q"), count, zero=False)
-    cdef unsigned long long* one = <unsigned long long*> out.data.as_voidptr
-    cdef unsigned long long* other = <unsigned long long*> malloc(8 * count + 8)
-    cdef unsigned long long* swap
-    cdef unsigned long long differing = 0
-    cdef Py_ssize_t kept = 0
-    cdef Py_ssize_t i
-    cdef Py_ssize_t total
-    cdef Py_ssize_t size
-    cdef Py_ssize_t[RADIX] places
-    cdef int shift
-    if other == NULL:
-        raise MemoryError()
-    with nogil:
-        for i in range(count):
-            if reasons[i] == C_OK:
-                one[kept] = numbers[i]
-                differing |= numbers[i] ^ one[0]
-                kept += 1
-        shift = -RADIX_BITS
-        while shift + RADIX_BITS < 64:  # least significant digits first; equal ones cost nothing
-            shift += RADIX_BITS
-            if not (differing >> shift) & (RADIX - 1):
-                continue
-            memset(places, 0, sizeof(places))
-            for i in range(kept):
-                places[(one[i] >> shift) & (RADIX - 1)] += 1
-            total = 0
-            for i in range(RADIX):
-                size = places[i]
-                places[i] = total
-                total += size
-            for i in range(kept):
-                other[places[(one[i] >> shift) & (RADIX - 1)]] = one[i]
-                places[(one[i] >> shift) & (RADIX - 1)] += 1
-            swap = one
-            one = other
-            other = swap
-        if one != <unsigned long long*> out.data.as_voidptr:
-            memcpy(other, one, 8 * kept)
-            swap = one
-            one = other
-            other = swap
-        free(other)
-    resized(out, kept)
-    return out

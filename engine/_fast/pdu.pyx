@@ -2,14 +2,14 @@
 
 from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.limits cimport INT_MAX
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memchr, memcpy, memset
 
-from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, resized, uint32s
+from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, made, resized, uint32s
 from engine._fast.octets cimport get32, put32, put_decimal
 from engine._fast.repertoire cimport (
     PAYLOAD,
@@ -25,6 +25,8 @@ from engine._fast.repertoire cimport (
 )
 from engine._fast.text cimport GSM, Columns, Message, Template, compose_text, count_parts, fail, part_end
 
+from array import array as new_array
+
 from engine._fast.columns import (
     REJECT_CHARACTERS,
     REJECT_EMPTY,
@@ -33,6 +35,9 @@ from engine._fast.columns import (
     EncodedBatch,
     ParsedBatch,
 )
+
+cdef array.array INT32 = new_array("i")
+cdef array.array UINT32 = new_array("I")
 
 MAX_SEQUENCE = 0x7FFFFFFF
 MAX_PDU = 65536
@@ -554,11 +559,10 @@ cdef class StreamParser:
             data = self._tail + data
         cdef const unsigned char* octets = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef Py_ssize_t length = len(data)
-        cdef Py_ssize_t[3] found  # submit_sm_resp, deliveries, others
+        cdef Py_ssize_t[4] found  # submit_sm_resp, deliveries, others; octets in the bodies of the first
         cdef Py_ssize_t stop = _survey(octets, length, found)
         cdef unsigned int bad
-        batch = ParsedBatch()
-        _sort(octets, stop, found, batch)
+        cdef object batch = _sort(octets, stop, found)
         self._tail = b""
         if length - stop >= HEADER:
             bad = get32(octets + stop)
@@ -577,7 +581,7 @@ cdef Py_ssize_t _survey(const unsigned char* octets, Py_ssize_t length, Py_ssize
     cdef Py_ssize_t start = 0
     cdef unsigned int pdu
     cdef unsigned int command
-    found[0] = found[1] = found[2] = 0
+    found[0] = found[1] = found[2] = found[3] = 0
     while length - start >= HEADER:
         pdu = get32(octets + start)
         if pdu < HEADER or pdu > LONGEST or length - start < pdu:
@@ -585,6 +589,7 @@ cdef Py_ssize_t _survey(const unsigned char* octets, Py_ssize_t length, Py_ssize
         command = get32(octets + start + 4)
         if command == SUBMIT_SM_RESP:
             found[0] += 1
+            found[3] += pdu - HEADER
         elif command == DELIVER_SM or command == DATA_SM:
             found[1] += 1
         else:
@@ -593,16 +598,16 @@ cdef Py_ssize_t _survey(const unsigned char* octets, Py_ssize_t length, Py_ssize
     return start
 
 
-cdef int _sort(const unsigned char* octets, Py_ssize_t stop, const Py_ssize_t* found, object batch) except -1:
-    """Fills the batch's columns from the surveyed PDUs."""
-    cdef array.array sequences = batch.resp_sequence
-    cdef array.array statuses = batch.resp_status
-    cdef array.array id_ends = batch.resp_id_end
-    cdef array.array deliver_starts = batch.deliver_start
-    cdef array.array deliver_ends = batch.deliver_end
-    cdef array.array other_starts = batch.other_start
-    cdef array.array other_ends = batch.other_end
-    cdef bytearray ids = batch.resp_ids
+cdef object _sort(const unsigned char* octets, Py_ssize_t stop, const Py_ssize_t* found):
+    """A ParsedBatch of the surveyed PDUs, without its data."""
+    cdef array.array sequences = made(UINT32, found[0])
+    cdef array.array statuses = made(UINT32, found[0])
+    cdef array.array id_ends = made(INT32, found[0])
+    cdef array.array deliver_starts = made(INT32, found[1])
+    cdef array.array deliver_ends = made(INT32, found[1])
+    cdef array.array other_starts = made(INT32, found[2])
+    cdef array.array other_ends = made(INT32, found[2])
+    cdef bytearray ids = PyByteArray_FromStringAndSize(NULL, found[3])
     cdef char* id_octets
     cdef Py_ssize_t used = 0
     cdef Py_ssize_t start = 0
@@ -613,15 +618,6 @@ cdef int _sort(const unsigned char* octets, Py_ssize_t stop, const Py_ssize_t* f
     cdef unsigned int command
     if stop > INT_MAX:
         raise OverflowError("a receive buffer of more than 2 GiB")
-    resized(sequences, found[0])
-    resized(statuses, found[0])
-    resized(id_ends, found[0])
-    resized(deliver_starts, found[1])
-    resized(deliver_ends, found[1])
-    resized(other_starts, found[2])
-    resized(other_ends, found[2])
-    if found[0]:
-        PyByteArray_Resize(ids, stop)
     id_octets = PyByteArray_AS_STRING(ids)
     with nogil:
         while start < stop:
@@ -642,9 +638,11 @@ cdef int _sort(const unsigned char* octets, Py_ssize_t stop, const Py_ssize_t* f
                 other_ends.data.as_ints[other] = <int>(start + pdu)
                 other += 1
             start += pdu
-    if found[0]:
+    if used < found[3]:
         PyByteArray_Resize(ids, used)
-    return 0
+    return ParsedBatch(
+        b"", sequences, statuses, ids, id_ends, deliver_starts, deliver_ends, other_starts, other_ends
+    )
 
 
 cdef inline Py_ssize_t _copy_string(char* out, const unsigned char* octets, Py_ssize_t length) noexcept nogil:

@@ -2,15 +2,21 @@
 
 from cpython cimport array
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
-from libc.stdlib cimport free, malloc
-from libc.string cimport memchr, memcpy
+from cpython.bytearray cimport PyByteArray_FromStringAndSize
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memchr, memcmp, memcpy
 
-from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, int8s, uint32s
+from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, int8s, made, uint32s
 
 from array import array as new_array
 
 from engine._fast.columns import ReceiptBatch
+
+cdef array.array INT8 = new_array("b")
+cdef array.array INT16 = new_array("h")
+cdef array.array INT32 = new_array("i")
+cdef array.array INT64 = new_array("q")
+cdef array.array UINT32 = new_array("I")
 
 cdef enum:
     RECEIPT = 0
@@ -84,21 +90,12 @@ STATES = [
     Name(b"failed", 5), Name(b"accepted", 6), Name(b"rejected", 8), Name(b"skipped", 9), Name(NULL, 0),
 ]
 
-cdef Name[13] KEYS
-KEYS = [
-    Name(b"id", KEY_ID), Name(b"stat", KEY_STAT), Name(b"err", KEY_ERR), Name(b"text", KEY_TEXT),
-    Name(b"donedate", KEY_DONE), Name(b"done date", KEY_DONE), Name(b"done_date", KEY_DONE),
-    Name(b"submitdate", KEY_SUBMIT), Name(b"submit date", KEY_SUBMIT), Name(b"submit_date", KEY_SUBMIT),
-    Name(b"sub", KEY_OTHER), Name(b"dlvrd", KEY_OTHER), Name(NULL, 0),
-]
-
-
 cdef inline unsigned char _lower(unsigned char octet) noexcept nogil:
     return octet | 0x20 if 65 <= octet <= 90 else octet
 
 
 cdef inline bint _is_space(unsigned char octet) noexcept nogil:
-    return octet == 32 or octet == 9 or octet == 13 or octet == 10 or octet == 0
+    return octet <= 32 and (octet == 32 or octet == 9 or octet == 13 or octet == 10 or octet == 0)
 
 
 cdef inline bint _is_digit(unsigned char octet) noexcept nogil:
@@ -237,27 +234,73 @@ cdef Span _plain(const Body* body, unsigned char* narrow) noexcept nogil:
     return _span(narrow, message.length // 2)
 
 
+cdef inline unsigned int _word(const unsigned char* at) noexcept nogil:
+    """Four octets with the bit set that makes letters small: equal only to the same letters."""
+    cdef unsigned int word
+    memcpy(&word, at, 4)
+    return word | 0x20202020u
+
+
+cdef unsigned int DATE = _word(b"date")
+cdef unsigned int DLVR = _word(b"dlvr")
+cdef unsigned int DONE = _word(b"done")
+cdef unsigned int STAT = _word(b"stat")
+cdef unsigned int SUBM = _word(b"subm")
+cdef unsigned int TEXT = _word(b"text")
+
+
+cdef inline int _spelt(const unsigned char* text, int left, int* key) noexcept nogil:
+    """The octets of the key that stands first, 0 where none does: id, err, text, stat, sub, dlvrd, and done or
+    submit date, with or without a space or underscore between."""
+    cdef unsigned char lead
+    cdef unsigned int word
+    cdef int dated = 0
+    if left < 3:
+        return 0
+    lead = text[0] | 0x20
+    if lead == 105:  # id
+        key[0] = KEY_ID
+        return 2 if text[1] | 0x20 == 100 else 0
+    if lead == 101:  # err
+        key[0] = KEY_ERR
+        return 3 if text[1] | 0x20 == 114 and text[2] | 0x20 == 114 else 0
+    if left < 4 or (lead != 100 and lead != 115 and lead != 116):
+        return 0
+    word = _word(text)
+    if word == TEXT or word == STAT:
+        key[0] = KEY_TEXT if word == TEXT else KEY_STAT
+        return 4
+    if word == DONE:
+        key[0], dated = KEY_DONE, 4
+    elif word == SUBM:
+        if left < 6 or text[4] | 0x20 != 105 or text[5] | 0x20 != 116:
+            return 0
+        key[0], dated = KEY_SUBMIT, 6
+    elif word == DLVR:
+        key[0] = KEY_OTHER
+        return 5 if left >= 5 and text[4] | 0x20 == 100 else 0
+    elif lead == 115 and text[1] | 0x20 == 117 and text[2] | 0x20 == 98:  # sub
+        key[0] = KEY_OTHER
+        return 3
+    else:
+        return 0
+    if dated < left and (text[dated] == 32 or text[dated] == 95):
+        dated += 1
+    return dated + 4 if dated + 4 <= left and _word(text + dated) == DATE else 0
+
+
 cdef int _key(const unsigned char* text, int at, int length, int* value_at) noexcept nogil:
     """The key that stands here with its colon, and where its value begins."""
-    cdef const Name* key = &KEYS[0]
-    cdef int i
-    cdef unsigned char lead
-    if at >= length:
+    cdef int key = KEY_NONE
+    cdef int i = _spelt(text + at, length - at, &key)
+    if i == 0:
         return KEY_NONE
-    lead = _lower(text[at])
-    while key.spelling != NULL:
-        if <unsigned char> key.spelling[0] == lead:
-            i = 1
-            while key.spelling[i] and at + i < length and _lower(text[at + i]) == <unsigned char> key.spelling[i]:
-                i += 1
-            if key.spelling[i] == 0:
-                i += at
-                while i < length and text[i] == 32:
-                    i += 1
-                if i < length and text[i] == 58:
-                    value_at[0] = i + 1
-                    return key.value
-        key += 1
+    i += at
+    while i < length and text[i] == 32:
+        i += 1
+    if i < length and text[i] == 58:
+        value_at[0] = i + 1
+        return key
     return KEY_NONE
 
 
@@ -390,6 +433,22 @@ cdef long long _date(Span text) noexcept nogil:
     return -1
 
 
+cdef struct Dated:  # the date read last: receipts of one moment carry the same
+    unsigned char[16] text
+    int length
+    long long found
+
+
+cdef inline long long _date_again(Span text, Dated* last) noexcept nogil:
+    if text.length == 0 or text.length > 16:
+        return -1
+    if text.length != last.length or memcmp(text.at, last.text, text.length) != 0:
+        last.found = _date(text)
+        last.length = text.length
+        memcpy(last.text, text.at, text.length)
+    return last.found
+
+
 cdef long long _number(Span source) noexcept nogil:
     if source.length and source.at[0] == 43:
         source = _span(source.at + 1, source.length - 1)
@@ -398,7 +457,9 @@ cdef long long _number(Span source) noexcept nogil:
     return _integer(source.at, source.length)
 
 
-cdef void _read(const Body* body, Row* row, unsigned char* narrow, bint prefer_text) noexcept nogil:
+cdef void _read(
+    const Body* body, Row* row, unsigned char* narrow, bint prefer_text, Dated* last
+) noexcept nogil:
     cdef Span[KEY_OTHER + 1] found
     cdef int i
     cdef const void* close
@@ -427,8 +488,8 @@ cdef void _read(const Body* body, Row* row, unsigned char* narrow, bint prefer_t
         row.state = UNKNOWN_STATE
         return
     row.error_length = _error(body.error_code, found[KEY_ERR], row.error)
-    row.done_s = _date(found[KEY_DONE])
-    row.submit_s = _date(found[KEY_SUBMIT])
+    row.done_s = _date_again(found[KEY_DONE], last)
+    row.submit_s = _date_again(found[KEY_SUBMIT], last)
     row.done_raw = found[KEY_DONE]
     if row.done_raw.length > DATE_LENGTH:
         row.done_raw.length = DATE_LENGTH
@@ -443,12 +504,24 @@ cdef void _read(const Body* body, Row* row, unsigned char* narrow, bint prefer_t
 cdef struct Texts:
     unsigned char* out
     int used
+    Py_ssize_t room
+    bint failed  # there was no memory
     int* end
+
+
+cdef bint _grow(Texts* texts, int length) noexcept nogil:
+    cdef Py_ssize_t room = 2 * (<Py_ssize_t> texts.used + length)
+    cdef unsigned char* out = <unsigned char*> realloc(texts.out, room)
+    if out == NULL:
+        texts.failed = True
+        return False
+    texts.out, texts.room = out, room
+    return True
 
 
 cdef inline void _put(Texts* texts, Py_ssize_t i, const unsigned char* at, int length) noexcept nogil:
     """Item i of a variable-length column."""
-    if length:
+    if length and (texts.used + length <= texts.room or _grow(texts, length)):
         memcpy(texts.out + texts.used, at, length)
         texts.used += length
     texts.end[i] = texts.used
@@ -457,31 +530,38 @@ cdef inline void _put(Texts* texts, Py_ssize_t i, const unsigned char* at, int l
 cdef inline void _put_hex(Texts* texts, Py_ssize_t i, Span octets) noexcept nogil:
     cdef int k
     cdef unsigned char half
-    for k in range(2 * octets.length):
-        half = octets.at[k // 2]
-        half = half & 0x0F if k & 1 else half >> 4
-        texts.out[texts.used + k] = 48 + half if half < 10 else 87 + half
-    texts.used += 2 * octets.length
+    if octets.length and (texts.used + 2 * octets.length <= texts.room or _grow(texts, 2 * octets.length)):
+        for k in range(2 * octets.length):
+            half = octets.at[k // 2]
+            half = half & 0x0F if k & 1 else half >> 4
+            texts.out[texts.used + k] = 48 + half if half < 10 else 87 + half
+        texts.used += 2 * octets.length
     texts.end[i] = texts.used
 
 
 cdef class _Column:
-    """A variable-length column being written: room for `size` octets in `count` items."""
+    """A variable-length column being written: `count` items, and memory that grows with them."""
 
     cdef Texts texts
-    cdef bytearray data
     cdef array.array end
 
     def __cinit__(self, Py_ssize_t size, Py_ssize_t count):
-        self.data = PyByteArray_FromStringAndSize(NULL, size)
-        self.end = array.clone(new_array("i"), count, zero=False)
-        self.texts.out = <unsigned char*> PyByteArray_AS_STRING(self.data)
-        self.texts.used = 0
-        self.texts.end = int32s(self.end, count)
+        """`size`: what an item has mostly."""
+        self.end = made(INT32, count)
+        self.texts.end = self.end.data.as_ints
+        self.texts.room = size * count
+        if size:
+            self.texts.out = <unsigned char*> malloc(self.texts.room + 1)
+            if self.texts.out == NULL:
+                raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.texts.out)
 
     cdef bytearray written(self):
-        PyByteArray_Resize(self.data, self.texts.used)
-        return self.data
+        if self.texts.failed:
+            raise MemoryError()
+        return PyByteArray_FromStringAndSize(<char*> self.texts.out, self.texts.used)
 
 
 def parse(data, array.array start not None, array.array end not None, bint prefer_text=False):
@@ -499,6 +579,7 @@ cdef _parse(
 ):
     cdef Py_ssize_t count = len(start)
     cdef Py_ssize_t total = 0
+    cdef Py_ssize_t longest = 0
     cdef Py_ssize_t i
     cdef const int* first = int32s(start, count)
     cdef const int* last
@@ -507,6 +588,8 @@ cdef _parse(
     cdef unsigned int command
     cdef Body body
     cdef Row row
+    cdef Dated last_date
+    last_date.length = 0
     if len(end) != count:
         raise ValueError("start and end must have the same length")
     last = int32s(end, count)
@@ -514,16 +597,17 @@ cdef _parse(
         if first[i] < 0 or <Py_ssize_t> last[i] - first[i] < 16 or last[i] > size:
             raise ValueError("a PDU lies outside the data or is shorter than its header")
         total += last[i] - first[i]
+        longest = max(longest, last[i] - first[i])
     if total >= 1 << 30:
         raise ValueError("a batch holds less than 1 GiB")
-    cdef array.array sequences = array.clone(new_array("I"), count, zero=False)
-    cdef array.array commands = array.clone(new_array("I"), count, zero=False)
-    cdef array.array kinds = array.clone(new_array("b"), count, zero=False)
-    cdef array.array numbers = array.clone(new_array("q"), count, zero=False)
-    cdef array.array verdicts = array.clone(new_array("b"), count, zero=False)
-    cdef array.array states = array.clone(new_array("h"), count, zero=False)
-    cdef array.array dates = array.clone(new_array("q"), count, zero=False)
-    cdef array.array submits = array.clone(new_array("q"), count, zero=False)
+    cdef array.array sequences = made(UINT32, count)
+    cdef array.array commands = made(UINT32, count)
+    cdef array.array kinds = made(INT8, count)
+    cdef array.array numbers = made(INT64, count)
+    cdef array.array verdicts = made(INT8, count)
+    cdef array.array states = made(INT16, count)
+    cdef array.array dates = made(INT64, count)
+    cdef array.array submits = made(INT64, count)
     cdef unsigned int* sequence = uint32s(sequences, count)
     cdef unsigned int* commanded = uint32s(commands, count)
     cdef signed char* kind = int8s(kinds, count)
@@ -532,14 +616,13 @@ cdef _parse(
     cdef short* state = int16s(states, count)
     cdef long long* done_s = int64s(dates, count)
     cdef long long* submit_s = int64s(submits, count)
-    # What is copied is part of its PDU, so the PDUs' octets are room enough for all of a column.
-    cdef _Column ids = _Column(total, count)
-    cdef _Column errors = _Column(ERROR_LENGTH * count, count)
-    cdef _Column done_raw = _Column(DATE_LENGTH * count, count)
-    cdef _Column network = _Column(2 * total, count)
-    cdef _Column sender = _Column(total, count)
-    cdef _Column kept = _Column(total, count)
-    narrow = <unsigned char*> malloc(total + 1)
+    cdef _Column ids = _Column(24, count)
+    cdef _Column errors = _Column(ERROR_LENGTH, count)
+    cdef _Column done_raw = _Column(DATE_LENGTH, count)
+    cdef _Column network = _Column(0, count)
+    cdef _Column sender = _Column(24, count)
+    cdef _Column kept = _Column(0, count)
+    narrow = <unsigned char*> malloc(longest + 1)
     if narrow == NULL:
         raise MemoryError()
     with nogil:
@@ -552,7 +635,7 @@ cdef _parse(
             number[i] = -1
             if _body(pdu, last[i] - first[i], command, &body):
                 number[i] = _number(body.source)
-                _read(&body, &row, narrow, prefer_text)
+                _read(&body, &row, narrow, prefer_text, &last_date)
             else:
                 body.destination = _nothing()
             sequence[i] = _uint32(pdu + 12)
@@ -569,28 +652,10 @@ cdef _parse(
             _put(&sender.texts, i, body.destination.at, body.destination.length)
             _put(&kept.texts, i, pdu, last[i] - first[i] if row.kind == MO or row.kind == OTHER_ACK else 0)
         free(narrow)
-    return ReceiptBatch(
-        count=count,
-        sequence=sequences,
-        command=commands,
-        kind=kinds,
-        ids=ids.written(),
-        id_end=ids.end,
-        msisdn=numbers,
-        verdict=verdicts,
-        stat=states,
-        errors=errors.written(),
-        error_end=errors.end,
-        done_s=dates,
-        submit_s=submits,
-        done_raw=done_raw.written(),
-        done_raw_end=done_raw.end,
-        network=network.written(),
-        network_end=network.end,
-        sender=sender.written(),
-        sender_end=sender.end,
-        pdu=kept.written(),
-        pdu_end=kept.end,
+    return ReceiptBatch(  # in the order of its fields: names would cost a dict
+        count, sequences, commands, kinds, ids.written(), ids.end, numbers, verdicts, states,
+        errors.written(), errors.end, dates, submits, done_raw.written(), done_raw.end, network.written(),
+        network.end, sender.written(), sender.end, kept.written(), kept.end,
     )
 
 
@@ -607,7 +672,7 @@ def delivered_at(
     cdef const long long* done = int64s(done_s, count)
     cdef const long long* sent = int64s(sent_s, count)
     cdef const int* end = int32s(done_raw_end, count)
-    cdef array.array found = array.clone(new_array("q"), count, zero=False)
+    cdef array.array found = made(INT64, count)
     cdef long long* out = int64s(found, count)
     cdef const unsigned char* text
     cdef Py_buffer view

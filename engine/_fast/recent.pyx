@@ -5,7 +5,7 @@ The twin in `pure` says what each method means.
 
 from cpython cimport array
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -15,7 +15,26 @@ from engine._fast.columns import ACCEPTED, KIND_OTHER_ACK, MatchBatch
 
 import os
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__)
+    #define heliograph_prefetch(address) __builtin_prefetch(address)
+    #else
+    #define heliograph_prefetch(address) ((void)(address))
+    #endif
+    #if defined(__linux__)
+    #include <sys/mman.h>
+    #define heliograph_huge_pages(address, size) ((void)madvise(address, size, MADV_HUGEPAGE))
+    #else
+    #define heliograph_huge_pages(address, size) ((void)(address))
+    #endif
+    """
+    void heliograph_prefetch(const void* address) noexcept nogil
+    void heliograph_huge_pages(void* address, size_t size) noexcept nogil
+
 cdef enum:
+    PAGE = 1 << 21
+    AHEAD = 8  # ids whose place in the index is fetched before its turn: it is seldom in a cache
     INLINE = 24  # octets of an id kept in its entry; a longer one has memory of its own
     NONE = -1
     OK = 0
@@ -42,6 +61,11 @@ cdef struct Entry:
     short part
     short parts
     signed char verdict
+
+
+cdef struct Place:
+    uint32_t tag  # low bits of the entry's hash: where it belongs, without a look at the entry
+    uint32_t entry  # its position + 1; 0: empty
 
 
 cdef inline const char* _id_of(const Entry* entry) noexcept:
@@ -103,7 +127,8 @@ cdef class RecentIds:
     cdef readonly Py_ssize_t capacity
     cdef Py_ssize_t _count
     cdef Entry* _entries
-    cdef uint32_t* _index  # an entry's position + 1; 0: empty
+    cdef Place* _index
+    cdef void* _index_memory
     cdef uint64_t _mask, _seed
     cdef int _oldest, _newest
 
@@ -118,9 +143,13 @@ cdef class RecentIds:
         self._seed = int.from_bytes(os.urandom(8), "little")  # no peer can choose ids that collide
         self._oldest = self._newest = NONE
         self._entries = <Entry*>calloc(capacity, sizeof(Entry))
-        self._index = <uint32_t*>calloc(places, sizeof(uint32_t))
-        if self._entries == NULL or self._index == NULL:
+        self._index_memory = calloc(places * sizeof(Place) + PAGE, 1)
+        if self._entries == NULL or self._index_memory == NULL:
             raise MemoryError()
+        # each look is at random in it: on small pages most would miss the TLB, too
+        self._index = <Place*>((<uintptr_t>self._index_memory + PAGE - 1) & ~<uintptr_t>(PAGE - 1))
+        if places * sizeof(Place) >= PAGE:
+            heliograph_huge_pages(self._index, places * sizeof(Place))
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -128,7 +157,7 @@ cdef class RecentIds:
             if self._entries[i].id_length > INLINE:
                 free(self._entries[i].id.long_octets)
         free(self._entries)
-        free(self._index)
+        free(self._index_memory)
 
     def __len__(self):
         return self._count
@@ -145,16 +174,22 @@ cdef class RecentIds:
             length -= 8
         return value
 
+    cdef void _fetch(self, int account, const char* octets, const int* ends, Py_ssize_t i) noexcept:
+        """Let the memory of the i-th id's place in the index come near."""
+        cdef int start = ends[i - 1] if i else 0
+        heliograph_prefetch(&self._index[self._hash(account, octets + start, ends[i] - start) & self._mask])
+
     cdef uint64_t _seek(
         self, uint64_t hash, int64_t account, const char* octets, Py_ssize_t length
     ) noexcept:
         """The place in the index of this id, or the empty one where it would go."""
         cdef uint64_t place = hash & self._mask
         cdef const Entry* entry
-        while self._index[place]:
-            entry = &self._entries[self._index[place] - 1]
+        while self._index[place].entry:
+            entry = &self._entries[self._index[place].entry - 1]
             if (
-                entry.hash == hash
+                self._index[place].tag == <uint32_t>hash
+                and entry.hash == hash
                 and entry.account == account
                 and entry.id_length == length
                 and memcmp(_id_of(entry), octets, length) == 0
@@ -187,20 +222,23 @@ cdef class RecentIds:
         """Takes the oldest entry out of the index and the list; returns its position, now free."""
         cdef int position = self._oldest
         cdef Entry* entry = &self._entries[position]
+        # those that go next stand behind it, most of the time
+        if position + AHEAD < self._count:
+            heliograph_prefetch(&self._index[self._entries[position + AHEAD].hash & self._mask])
         cdef uint64_t hole = entry.hash & self._mask
         cdef uint64_t place, home
-        while self._index[hole] != <uint32_t>position + 1:
+        while self._index[hole].entry != <uint32_t>position + 1:
             hole = (hole + 1) & self._mask
         place = hole
         while True:  # close the hole, so that no probe ends at it too early
             place = (place + 1) & self._mask
-            if self._index[place] == 0:
+            if self._index[place].entry == 0:
                 break
-            home = self._entries[self._index[place] - 1].hash & self._mask
+            home = self._index[place].tag & self._mask
             if ((place - home) & self._mask) >= ((place - hole) & self._mask):
                 self._index[hole] = self._index[place]
                 hole = place
-        self._index[hole] = 0
+        self._index[hole].entry = 0
         self._unlink(position)
         if entry.id_length > INLINE:
             free(entry.id.long_octets)
@@ -214,8 +252,8 @@ cdef class RecentIds:
         cdef char* long_octets = NULL
         cdef int position
         cdef Entry* entry
-        if self._index[place]:
-            position = <int>self._index[place] - 1
+        if self._index[place].entry:
+            position = <int>self._index[place].entry - 1
             self._unlink(position)
             self._link_newest(position)
             return &self._entries[position]
@@ -238,7 +276,7 @@ cdef class RecentIds:
         else:
             memcpy(long_octets, octets, length)
             entry.id.long_octets = long_octets
-        self._index[place] = <uint32_t>position + 1
+        self._index[place] = Place(<uint32_t>hash, <uint32_t>position + 1)
         self._link_newest(position)
         return entry
 
@@ -270,6 +308,8 @@ cdef class RecentIds:
         ends_fit(ends, n, len(ids))
         stop = 0
         for i in range(n):
+            if not base and i + AHEAD < n:
+                self._fetch(account_id, octets, ends, i + AHEAD)
             start, stop = stop, ends[i]
             if not one and i and claims[i] != claims[i - 1]:
                 looked_up = False
@@ -296,7 +336,7 @@ cdef class RecentIds:
     cdef Entry* _look_up(self, int account, const char* octets, int length) noexcept:
         cdef uint64_t hash = self._hash(account, octets, length)
         cdef uint64_t place = self._seek(hash, account, octets, length)
-        return &self._entries[self._index[place] - 1] if self._index[place] else NULL
+        return &self._entries[self._index[place].entry - 1] if self._index[place].entry else NULL
 
     def match(self, receipts, int account_id, int base=0):
         _check(base)
@@ -316,6 +356,8 @@ cdef class RecentIds:
         ends_fit(ends, n, len(ids))
         stop = 0
         for i in range(n):
+            if not base and i + AHEAD < n:
+                self._fetch(account_id, octets, ends, i + AHEAD)
             start, stop = stop, ends[i]
             entry = NULL
             by_number = False

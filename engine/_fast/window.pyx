@@ -6,13 +6,20 @@ The twin in `pure` says what each method means.
 """
 
 from cpython cimport array
-from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memcpy, memset
 
-from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, resized, uint32s
+from engine._fast.arrays cimport ends_fit, int16s, int32s, int64s, made, resized, uint32s
+
+from array import array as new_array
 
 from engine._fast.columns import STATUS_LOST, STATUS_TIMEOUT, ResultBatch
+
+cdef array.array INT8 = new_array("b")
+cdef array.array INT16 = new_array("h")
+cdef array.array INT32 = new_array("i")
+cdef array.array INT64 = new_array("q")
 
 cdef enum:
     EMPTY = 0
@@ -45,22 +52,22 @@ cdef int _by_serial(const void* a, const void* b) noexcept nogil:
 cdef class _Results:
     """A ResultBatch being written, sized for its most rows."""
 
-    cdef object batch
     cdef array.array claims, indices, slices, rows, part_numbers, part_counts, attempts
     cdef array.array numbers, statuses, sents, dones, lates, id_ends
     cdef bytearray ids
-    cdef Py_ssize_t count, used
+    cdef Py_ssize_t most, count, used
 
     def __cinit__(self, Py_ssize_t most, Py_ssize_t id_octets):
-        batch = self.batch = ResultBatch()
-        self.claims, self.indices, self.slices, self.rows = batch.claim, batch.index, batch.slice_id, batch.row
-        self.part_numbers, self.part_counts, self.attempts = batch.part, batch.parts, batch.attempt
-        self.numbers, self.statuses = batch.msisdn, batch.status
-        self.sents, self.dones, self.lates = batch.sent_us, batch.done_us, batch.late
-        self.ids, self.id_ends = batch.ids, batch.id_end
-        self.size(most, id_octets)
+        self.most = most
+        self.claims, self.indices = made(INT32, most), made(INT32, most)
+        self.slices, self.rows = made(INT64, most), made(INT32, most)
+        self.part_numbers, self.part_counts = made(INT16, most), made(INT16, most)
+        self.attempts, self.numbers = made(INT16, most), made(INT64, most)
+        self.statuses, self.sents = made(INT64, most), made(INT64, most)
+        self.dones, self.lates, self.id_ends = made(INT64, most), made(INT8, most), made(INT32, most)
+        self.ids = PyByteArray_FromStringAndSize(NULL, id_octets)
 
-    cdef int size(self, Py_ssize_t rows, Py_ssize_t id_octets) except -1:
+    cdef int size(self, Py_ssize_t rows) except -1:
         resized(self.claims, rows)
         resized(self.indices, rows)
         resized(self.slices, rows)
@@ -74,7 +81,6 @@ cdef class _Results:
         resized(self.dones, rows)
         resized(self.lates, rows)
         resized(self.id_ends, rows)
-        PyByteArray_Resize(self.ids, id_octets)
         return 0
 
     cdef void append(
@@ -99,9 +105,14 @@ cdef class _Results:
         self.count += 1
 
     cdef object finish(self):
-        self.size(self.count, self.used)
-        self.batch.count = self.count
-        return self.batch
+        if self.count < self.most:
+            self.size(self.count)
+        if self.used < len(self.ids):
+            PyByteArray_Resize(self.ids, self.used)
+        return ResultBatch(
+            self.count, self.claims, self.indices, self.slices, self.rows, self.part_numbers, self.part_counts,
+            self.attempts, self.numbers, self.statuses, self.sents, self.dones, self.lates, self.ids, self.id_ends,
+        )
 
 
 cdef class Window:

@@ -161,6 +161,15 @@ class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             le=1,
         ),
     ] = 0.1
+    slow_on_response_time: Annotated[
+        bool,
+        _m(
+            "Rate",
+            "Slow down where responses take more than twice their best and 50 ms longer: messages queue at "
+            "the SMSC. The rate then stays a little under what it takes, and probes upwards. Off: only "
+            "throttles slow down.",
+        ),
+    ] = True
     tps_schedule: Annotated[
         list[TpsWindow],
         _m(

@@ -16,6 +16,7 @@ from engine.dispatch.claims import Claim
 from engine.dispatch.pacer import Pacer
 from engine.dispatch.rates import Rate
 from engine.dispatch.retry import THROTTLE_PAUSE_S
+from engine.dispatch.schedule import heeds_response_time
 from engine.dispatch.sender import Fence, Sender
 from engine.dispatch.waiting import within
 from engine.ledger.claims import ClaimInfo
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 _SHORTEST_TIMER_S = 0.001
 _FAULTY_PAUSE_S = 5.0  # before a bind that answered with a session error comes back
 _UNBIND_S = 0.5
+_LOOK_EVERY_S = 0.1  # at the response times
 
 
 class AccountBinds:
@@ -67,6 +69,9 @@ class AccountBinds:
         self._on_bind = on_bind
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
+        self._look: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
+        self._first = 0  # of the senders, at the last tokens
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered = asyncio.Event()  # a bind that is being emptied has no response outstanding
         self._emptying: set[int] = set()
@@ -112,6 +117,8 @@ class AccountBinds:
         if not added or self._stopped:
             return
         self.held |= added
+        if self._look is None:
+            self._look_again()
         for bind in self._binds:
             if self.lease_of(bind) not in added:
                 continue
@@ -209,6 +216,9 @@ class AccountBinds:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
 
     async def _empty(self, senders: list[Sender], timeout_s: float, *, all_claims: bool = False) -> None:
         """No new claims, what was not begun goes back, responses are awaited. With `all_claims` until no
@@ -250,7 +260,7 @@ class AccountBinds:
         self.pump()
 
     def on_receipts(self, bind: Bind, batch: ReceiptBatch) -> None:
-        self.delivered.add(batch.verdict.count(2), time.monotonic())
+        self.delivered.add(batch.verdict.tobytes().count(2), time.monotonic())
         self._writer.receipts(self.account.account_id, batch, partial(bind.acknowledge, batch))
 
     def on_results(self, bind: Bind, batch: ResultBatch) -> None:
@@ -260,11 +270,20 @@ class AccountBinds:
         self.sent.add(booked.sent, now)
         self.responses.setdefault(bind.number, Rate()).add(batch.count, now)
         self.pacer.responded(batch.count, now)
+        self._time(batch, booked, now)
         if booked.classes:
             self._slow_down(self._by_number[bind.number], booked, now)
         if self._emptying and not bind.in_flight:
             self._answered.set()
         self.pump(now)
+
+    def _time(self, batch: ResultBatch, booked: Booked, now: float) -> None:
+        """The newest of a read says how long responses take now: they come in the order of the submit_sm, or
+        it is a sample like any other. One that was refused was answered before the queue."""
+        response_s = None
+        if batch.count and batch.status[-1] == 0 and not batch.late[-1]:
+            response_s = max(0, batch.done_us[-1] - batch.sent_us[-1]) / 1e6
+        self.pacer.accepted(max(0, batch.count - booked.throttled), response_s, now)
 
     def on_congestion(self, bind: Bind, level: int) -> None:
         """The SMSC's congestion_state (SMPP 5.0), 0 to 100."""
@@ -276,6 +295,23 @@ class AccountBinds:
         if booked.throttled and self.pacer.throttled(booked.throttled, now):
             sender.paused_until = now + THROTTLE_PAUSE_S
             log.info("throttled", account=self.account.name, rate_per_s=round(self.pacer.rate_per_s, 1))
+
+    def _look_again(self) -> None:
+        if self._stopped:
+            return
+        self._look_at = time.monotonic() + _LOOK_EVERY_S
+        self._look = asyncio.get_running_loop().call_at(self._look_at, self._look_at_responses)
+
+    def _look_at_responses(self) -> None:
+        now, before = time.monotonic(), self.pacer.rate_per_s
+        self.pacer.late(now - self._look_at)
+        self.pacer.heeds_response_time = heeds_response_time(self.account)
+        self._look_again()
+        if self.pacer.look(now, self.in_flight):
+            rate = round(self.pacer.rate_per_s, 1)
+            log.info("slowed", account=self.account.name, reason=self.pacer.slowed_by, rate_per_s=rate)
+        if self.pacer.rate_per_s > before:
+            self.pump(now)
 
     def _restart(self, sender: Sender) -> None:
         """The SMSC says that this session is none: leave it, and come back later."""
@@ -307,9 +343,14 @@ class AccountBinds:
         written."""
         now = time.monotonic() if now is None else now
         low = False
-        for sender in self.senders:
+        # the next tokens are of the bind that has express; else of each in turn: an SMSC may count by bind
+        self._first = (self._first + 1) % max(1, len(self.senders))
+        in_turn = [*self.senders[self._first :], *self.senders[: self._first]]
+        for sender in sorted(in_turn, key=lambda one: not one.express):
+            express = sender.express
             sender.pump(now)
-            low = low or (sender.takes and sender.low)
+            low_on_express = sender.express < express and sender.low_on_express
+            low = low or (sender.takes and (sender.low or low_on_express))
         if low and not self.pacer.closed:
             self._on_low()
         self._arm(now)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from engine import faults
+from engine._fast import masks, tally
 from engine._fast.columns import DEFERRED, DOUBT, FAILED, THROTTLED, ResultBatch
-from engine._fast.tally import Tally
 from engine.dispatch.breaker import Breaker
 from engine.dispatch.campaign import CampaignRun
 from engine.dispatch.claims import Claim, cut, rejected
@@ -87,7 +87,7 @@ class ClaimBook:
         self._budget = budget
         self._classify = classify
         self._on_idle = on_idle
-        self._tally = Tally()
+        self._tally = tally.Tally()
         self._full = FullQueues()
         self._breakers: dict[int, Breaker] = {}  # by channel
         self._handles = count(1)
@@ -119,7 +119,7 @@ class ClaimBook:
         outcome = outcomes(batch, self)
         self._watch(batch, outcome)
         deferrals = []
-        if DEFERRED in outcome:
+        if DEFERRED in outcome.tobytes():
             deferrals = [
                 self._deferral(retry.claim, retry, tries, delay_s, over_next=over_next)
                 for delay_s, tries, retry, over_next in defer(batch, outcome, self)
@@ -226,7 +226,7 @@ class ClaimBook:
         key = BindKey(self._account_id, bind_number)
         self._writer.results(key, batch, outcome, updates, self._infos, deferrals)
         booked = Booked()
-        if any(outcome):
+        if masks.any_set(outcome):
             self._note(batch, outcome, now, booked)
         for update in updates:
             claim = self.claims[update.claim]
@@ -256,11 +256,10 @@ class ClaimBook:
 
     def _watch(self, batch: ResultBatch, outcome: array[int]) -> None:
         """Feed the breakers."""
-        if not any(outcome):
-            for handle in set(batch.claim):
+        if not masks.any_set(outcome):
+            for handle, passed in masks.counts(batch.claim, b"\1" * batch.count).items():
                 claim = self.claims.get(handle)
                 if claim is not None:
-                    passed = batch.claim.count(handle)
                     claim.slice.run.breaker.passed(passed)
                     self._breaker(claim.info.channel_id).passed(passed)
             return

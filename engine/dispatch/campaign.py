@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 
 MOST_ROWS = 1 << 30
+_SMALL_ROWS = 64
+_SMALL_KEPT = 256  # chunks
+_SMALL_OCTETS = 16_384  # decoded at once
 
 
 class Unsendable(Exception):
@@ -76,6 +79,11 @@ class CampaignRun:
     def exhausted(self) -> bool:
         """Every row is in a slice, or another channel's to release."""
         return not self.releases or self.next_chunk >= len(self.chunk_rows)
+
+    @property
+    def fresh(self) -> bool:
+        """No row of it is in a slice, as far as is known."""
+        return self.releases and self.next_chunk == self.next_row == 0
 
     @property
     def leg(self) -> LegKey:
@@ -152,27 +160,34 @@ class Chunk:
 
 
 class Chunks:
-    """The chunks used last. Decoding runs in a thread; a chunk that is not what was approved is
+    """The chunks used last, the small ones by themselves, so that many single messages do not drive out a
+    large one. Decoding runs in a thread where it takes long; a chunk that is not what was approved is
     Unsendable."""
 
     def __init__(self, pool: Pool, capacity: int) -> None:
         self._pool = pool
         self._capacity = capacity
         self._kept: OrderedDict[tuple[UUID, int], Chunk] = OrderedDict()
+        self._small: OrderedDict[tuple[UUID, int], Chunk] = OrderedDict()
 
     async def get(self, run: CampaignRun, chunk_no: int) -> Chunk:
         routed = run.chunk_starts is not None
         key = (run.campaign_id if routed else run.upload_id, chunk_no)
-        chunk = self._kept.get(key)
+        small = run.chunk_rows[chunk_no] <= _SMALL_ROWS
+        kept, capacity = (self._small, _SMALL_KEPT) if small else (self._kept, self._capacity)
+        chunk = kept.get(key)
         if chunk is None:
             row = await self._pool.fetchrow(
                 load("dispatch")["chunk"], run.upload_id, chunk_no, run.campaign_id if routed else None
             )
-            chunk = await asyncio.to_thread(_decode, row, chunk_no, run.column_names)
-            self._kept[key] = chunk
-        self._kept.move_to_end(key)
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+            if row is not None and row["data"] is not None and len(row["data"]) <= _SMALL_OCTETS:
+                chunk = _decode(row, chunk_no, run.column_names)
+            else:
+                chunk = await asyncio.to_thread(_decode, row, chunk_no, run.column_names)
+            kept[key] = chunk
+        kept.move_to_end(key)
+        while len(kept) > capacity:
+            kept.popitem(last=False)
         return chunk
 
 
@@ -217,51 +232,49 @@ async def load_campaign(
     fit; Unfit where they do not fit this channel of several; NoPriceList where it is to be charged and
     nothing says how much.
     """
-    queries = load("dispatch")
     async with pool.acquire() as connection:
-        row = await connection.fetchrow(load("campaigns")["manifest_parts"], leg.campaign_id)
+        row = await connection.fetchrow(load("dispatch")["campaign"], *leg)
         if row is None or row["state"] != "Sending":
             return None
-        manifest = campaigns.manifest_of(row)
-        if manifest.hash() != row["manifest_hash"]:
-            raise Unsendable("what is stored is not what was approved")
-        channel_row = await connection.fetchrow(queries["channel_settings"], leg.channel_id)
-        sizes = await connection.fetch(queries["chunks"], leg.campaign_id, leg.leg_no)
-        order = await connection.fetchval(queries["channels_of_leg"], leg.campaign_id, leg.leg_no)
-        dialect = json.loads(await connection.fetchval(queries["dialect"], row["upload_id"]) or "{}")
-    if [size["chunk_no"] for size in sizes] != list(range(len(sizes))):
+        run = _run_of(row, channel, leg, releases=releases)
+        run.pricing = await choose(connection, leg.campaign_id, leg.channel_id)
+    return run
+
+
+def _run_of(row: Record, channel: Channel, leg: LegKey, *, releases: bool) -> CampaignRun:
+    manifest = campaigns.manifest_of(row)
+    if manifest.hash() != row["manifest_hash"]:
+        raise Unsendable("what is stored is not what was approved")
+    if row["chunk_nos"] != list(range(len(row["chunk_nos"]))):
         raise Unsendable("a recipient chunk is missing")
-    names = tuple(dialect.get("columns", ()))
+    names = tuple(json.loads(row["dialect"] or "{}").get("columns", ()))
     try:
         encoder = channel.encoder(
-            json.loads(channel_row["settings"]),
+            json.loads(row["over_settings"]),
             text=row["text"],
             sender=row["sender"],
             columns=names,
             options=manifest.options,
-            account_id=channel_row["account_id"],
+            account_id=row["over_account"],
         )
     except (BadSettings, ValueError) as error:
         if row["channel_id"] is None:
-            raise Unfit(f"channel {channel_row['name']} cannot carry it: {error}") from error
+            raise Unfit(f"channel {row['over']} cannot carry it: {error}") from error
         raise Unsendable(str(error)) from error
-    async with pool.acquire() as connection:
-        pricing = await choose(connection, leg.campaign_id, leg.channel_id)
     return CampaignRun(
         campaign_id=leg.campaign_id,
-        pricing=pricing,
         key=CampaignKey(leg.campaign_id, row["workspace_id"], leg.channel_id, row["sender"]),
         upload_id=row["upload_id"],
-        chunk_rows=tuple(size["row_count"] for size in sizes),
+        chunk_rows=tuple(row["row_counts"]),
         column_names=names,
         encoder=encoder,
-        next_chunk=len(sizes),
-        next_row=0,
+        next_chunk=len(row["chunk_nos"]) if row["next_chunk"] is None else row["next_chunk"],
+        next_row=row["next_row"] or 0,
         lane=row["lane"],
         leg_no=leg.leg_no,
-        chunk_starts=None if row["channel_id"] else tuple(size["row_start"] for size in sizes),
+        chunk_starts=None if row["channel_id"] else tuple(row["row_starts"]),
         releases=releases,
-        next_channel=_after(order or [], leg.channel_id),
+        next_channel=_after(row["channel_ids"] or [], leg.channel_id),
     )
 
 

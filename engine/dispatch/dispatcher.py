@@ -1,8 +1,9 @@
 """Dispatch of one engine process: accounts and campaigns as the database says, kept so until `stop`."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from uuid import UUID
 
 import structlog
@@ -13,13 +14,21 @@ from engine.channels.smpp import SmppChannel
 from engine.core_api import schema
 from engine.dispatch.account import AccountBinds
 from engine.dispatch.book import Budget
-from engine.dispatch.campaign import CampaignRun, Chunks, Unfit, Unsendable, load_campaign, open_slices
+from engine.dispatch.campaign import (
+    CampaignRun,
+    Chunks,
+    OpenSlice,
+    Unfit,
+    Unsendable,
+    load_campaign,
+    open_slices,
+)
 from engine.dispatch.feeder import Feeder
 from engine.dispatch.legs import fail_over, plan_due
 from engine.dispatch.link_work import LINK_WORK_EVERY_S, LinkWork
 from engine.dispatch.live import WRITE_EVERY_S, Live
 from engine.dispatch.pacer import Pacer
-from engine.dispatch.planner import LegKey
+from engine.dispatch.planner import EXPRESS, LegKey
 from engine.dispatch.pricing import NO_PRICE_LIST, NoPriceList
 from engine.dispatch.sharing import Sharing
 from engine.dispatch.stops import LOOK_EVERY_S, Halt
@@ -87,7 +96,9 @@ class Dispatcher:
         self._reasons: dict[UUID, str] = {}  # of campaigns, as this worker last wrote them
         self._unfit: dict[LegKey, tuple[float, str]] = {}  # when to try again, and what is wrong
         self._any_closed = False  # a channel, at the last look
+        self._adding: set[LegKey] = set()
         self._looked = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._shared = asyncio.Event()
         self._halted = asyncio.Event()
         self._asked = asyncio.Event()
@@ -129,6 +140,9 @@ class Dispatcher:
         self._tasks += [
             asyncio.create_task(self._keep(self._look, every_s, self._looked), name="dispatch-look"),
             asyncio.create_task(
+                self._keep(self._look_for_express, every_s, self._urgent), name="dispatch-express"
+            ),
+            asyncio.create_task(
                 self._keep(self._sharing.look, every_s, self._shared), name="dispatch-shares"
             ),
             asyncio.create_task(self._keep(self._stops, LOOK_EVERY_S, self._halted), name="dispatch-stops"),
@@ -166,6 +180,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Campaigns, accounts, channels or shares changed: look again now."""
+        self._urgent.set()
         self._looked.set()
         self._shared.set()
         self._asked.set()
@@ -375,17 +390,17 @@ class Dispatcher:
             closed = await routing.unusable(connection)
         if self._live.first and await fail_over(self._pool, closed):
             await self.changed()
+        before = [*self._runs()]  # what comes meanwhile may not be among the rows
         rows = await self._pool.fetch(queries["sending"], list(closed))
         sending = {
             LegKey(row["campaign_id"], row["leg_no"], row["channel_id"]): (row["account_id"], row["releases"])
             for row in rows
         }
-        for account_id, working in self._working.items():
-            for run in list(working.runs.values()):
-                if sending.get(run.leg) != (account_id, run.releases) or not run.running:
-                    working.cut(run)
-                    await working.feeder.returned()
-                    working.runs.pop(run.leg, None)
+        for account_id, working, run in before:
+            if sending.get(run.leg) != (account_id, run.releases) or not run.running:
+                working.cut(run)
+                await working.feeder.returned()
+                working.runs.pop(run.leg, None)
         await self._write_failed()
         for row, leg in zip(rows, sending, strict=True):
             at = self._working.get(row["account_id"])
@@ -405,16 +420,33 @@ class Dispatcher:
                 await self._count_cancelled(row["campaign_id"])
         await self._write_reasons()
 
+    def _runs(self) -> Iterator[tuple[int, Working, CampaignRun]]:
+        """By account."""
+        for account_id, working in self._working.items():
+            for run in working.runs.values():
+                yield account_id, working, run
+
+    async def _look_for_express(self) -> None:
+        """Express campaigns that have just begun: nothing else that `_look` does is waited for. What is wrong
+        with one is its to say."""
+        known = [run.campaign_id for _, _, run in self._runs() if run.lane == EXPRESS]
+        for row in await self._pool.fetch(load("dispatch")["express"], known):
+            working = self._working.get(row["account_id"])
+            leg = LegKey(row["campaign_id"], row["leg_no"], row["channel_id"])
+            if working is None or leg in working.runs or leg in self._unfit:
+                continue
+            with contextlib.suppress(Unsendable, Unfit, NoPriceList):
+                await self._load_campaign(working, leg, releases=True, weight=row["weight"])
+
     async def _add_campaign(self, working: Working, leg: LegKey, *, releases: bool) -> None:
         campaign_id, (try_at, _) = leg.campaign_id, self._unfit.get(leg, (0.0, ""))
         if time.monotonic() < try_at:
             return
         try:
-            run = await load_campaign(self._pool, self._channel, leg, releases=releases)
+            await self._load_campaign(working, leg, releases=releases)
         except Unsendable as error:
             self._failed.append((campaign_id, str(error)))
             await self._write_failed()
-            return
         except Unfit as error:
             if leg not in self._unfit:
                 log.error("channel unfit", campaign=str(campaign_id), leg=leg.leg_no, reason=str(error))
@@ -422,23 +454,39 @@ class Dispatcher:
                 await self._pool.execute(load("legs")["unfit"], campaign_id, leg.channel_id)
                 self.wake()
             self._unfit[leg] = (time.monotonic() + _UNFIT_AGAIN_S, str(error))
-            return
         except NoPriceList:
             if await self._pool.fetchval(load("money")["pause"], campaign_id, NO_PRICE_LIST) is not None:
                 log.warning("campaign paused: no price list", campaign=str(campaign_id))
+
+    async def _load_campaign(
+        self, working: Working, leg: LegKey, *, releases: bool, weight: float = 1.0
+    ) -> None:
+        """Raises what `load_campaign` does. Two loops may find the same campaign at once: one adds it."""
+        if leg in self._adding:
             return
-        if run is None:
-            return
-        run.handle = self._writer.handle(run.key)
-        position, slices = await open_slices(self._pool, run, self._worker.worker_id)
-        if position is None:
-            return
-        run.next_chunk, run.next_row = position
-        working.runs[leg] = run
-        self._unfit.pop(leg, None)
-        self._reasons.pop(campaign_id, None)  # what stood there may be over
-        working.feeder.add(run, slices)
-        log.info("campaign sending", campaign=str(campaign_id), account=working.account.name, leg=leg.leg_no)
+        self._adding.add(leg)
+        try:
+            run = await load_campaign(self._pool, self._channel, leg, releases=releases)
+            if run is None:
+                return
+            run.handle, run.weight = self._writer.handle(run.key), weight
+            slices: list[OpenSlice] = []
+            if not run.fresh:
+                position, slices = await open_slices(self._pool, run, self._worker.worker_id)
+                if position is None:
+                    return
+                run.next_chunk, run.next_row = position
+            if self._working.get(working.account.account_id) is not working or leg in working.runs:
+                return  # its account is being left
+            working.runs[leg] = run
+            self._unfit.pop(leg, None)
+            self._reasons.pop(leg.campaign_id, None)  # what stood there may be over
+            working.feeder.add(run, slices)
+        finally:
+            self._adding.discard(leg)
+        log.info(
+            "campaign sending", campaign=str(leg.campaign_id), account=working.account.name, leg=leg.leg_no
+        )
 
     async def _count_cancelled(self, campaign_id: UUID) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
@@ -525,7 +573,7 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
 
 def _only_rates(old: Account, new: Account) -> bool:
     """Whether the change can be made without leaving the binds."""
-    rates = {"tps_schedule", "tz", "express_share"}
+    rates = {"tps_schedule", "tz", "express_share", "slow_on_response_time"}
     settings = [
         {name: value for name, value in each.settings.items() if name not in rates} for each in (old, new)
     ]

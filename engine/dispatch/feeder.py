@@ -15,7 +15,7 @@ from engine.dispatch.book import Budget
 from engine.dispatch.campaign import MOST_ROWS, CampaignRun, Chunks, OpenSlice, Unsendable, open_slices
 from engine.dispatch.claims import Claim, Order
 from engine.dispatch.offers import Offers
-from engine.dispatch.planner import EXPRESS, Pace, Planned, plan
+from engine.dispatch.planner import EXPRESS, LegKey, Pace, Planned, plan
 from engine.dispatch.prepared import Prepared, prepare, results
 from engine.dispatch.pricing import TooDear, choose
 from engine.dispatch.release import release
@@ -33,6 +33,8 @@ _PAUSE_S = 0.25  # after the database did not answer
 _BLOCKED_S = 0.01  # until the next look when `max_claimed` is reached
 _LOST_S = 0.02  # after a lost claim: most often a pause that was not heard of yet
 _ADOPT_EVERY_S = 1.0
+_EXPRESS_AT_ONCE = 64  # slices of one commit
+_TURNS_AT_ONCE = 8  # slices that a bind claims in one commit
 _LEAST_TPS = 1000  # what an account is planned for before its real rate is known
 
 
@@ -130,10 +132,12 @@ class Feeder:
             try:
                 await self._settle_unsure()
                 await self._give_back()
+                await self._express()
                 await self._adopt()
                 await self._look_after()
                 await self._release()
-                await self._claim()
+                await self._express()
+                await self._claim(self._orders())
                 self.away = False
                 if not self._returns and not self._unsure:
                     for waiter in waiters:
@@ -196,8 +200,28 @@ class Feeder:
 
     # releasing ----------------------------------------------------------------------------------------------
 
-    async def _release(self) -> None:
-        runs = {run.leg: run for run in self.offers if run.running and not run.exhausted}
+    async def _express(self) -> None:
+        """Nothing of express waits behind more than one step of bulk."""
+        assert self._binds is not None
+        fresh = [run for run in self.offers if run.lane == EXPRESS and run.running and not run.exhausted]
+        if fresh:
+            early = asyncio.gather(
+                *(self._chunks.get(run, run.next_chunk) for run in fresh[:_EXPRESS_AT_ONCE] if run.fresh),
+                return_exceptions=True,  # comes again at its claim
+            )
+            try:
+                await self._release({run.leg: run for run in fresh})
+            except BaseException:
+                early.cancel()  # at a stop the database may not answer these either
+                raise
+            await early
+        if any(run.lane == EXPRESS for run in self.offers):
+            await self._claim(self._express_orders())
+
+    async def _release(self, runs: Mapping[LegKey, CampaignRun] | None = None) -> None:
+        """Of these legs, or of all."""
+        if runs is None:
+            runs = {run.leg: run for run in self.offers if run.running and not run.exhausted}
         assert self._binds is not None
         if not runs or not self._binds.ready or self._worker.lost:
             return
@@ -277,36 +301,65 @@ class Feeder:
 
     def _orders(self) -> list[tuple[Sender, Order]]:
         assert self._binds is not None
-        now, room = time.monotonic(), self._budget.room
-        if now >= self._worker.deadline or self._binds.pacer.closed:
+        now, room, most = time.monotonic(), self._budget.room, self._most()
+        if not most:
             return []
-        ready = max(1, self._binds.ready)
-        # a second of TPS, and half of the bound: no bind keeps the others from claiming
-        most = max(1, min(self._binds.tps, self._budget.max_claimed // 2) // ready)
         reserved = int(self._budget.max_claimed * express_share(self._binds.account))
-        orders = []
+        orders: list[tuple[Sender, Order]] = []
         for sender in self._binds.senders:
             want = sender.wanted(now, self._settings.claim_ahead_ms / 1000, most)
-            if not want:
-                continue
-            if room < 1:
-                asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
-                break
-            each = self.offers.take(sender, bulk=room > reserved)
-            if each is None:
-                if room <= reserved:
+            for _ in range(_TURNS_AT_ONCE if want else 0):
+                if room < 1:
                     asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
-                continue
+                    return orders
+                each = self.offers.take(sender, bulk=room > reserved)
+                if each is None:
+                    if room <= reserved:
+                        asyncio.get_running_loop().call_later(_BLOCKED_S, self.wake)
+                    break
+                each.busy = True
+                open_to_it = room if each.run.lane == EXPRESS else room - reserved
+                count = min(want, open_to_it, each.left, each.run.affordable)
+                order = Order(each, self.offers.turn_rows(each, count))
+                self.offers.charge(each, order.count)
+                orders.append((sender, order))
+                room -= order.count
+                want -= order.count
+                if want < 1:
+                    break
+        return orders
+
+    def _most(self) -> int:
+        """Rows that one bind may claim at once: of a second of TPS, and of half the bound, so that no bind
+        keeps the others from claiming. 0: nothing may be claimed."""
+        assert self._binds is not None
+        if time.monotonic() >= self._worker.deadline or self._binds.pacer.closed:
+            return 0
+        return max(1, min(self._binds.tps, self._budget.max_claimed // 2) // max(1, self._binds.ready))
+
+    def _express_orders(self) -> list[tuple[Sender, Order]]:
+        """Several slices at once, over the binds with the least express work: one has a single row where
+        somebody waits for it."""
+        assert self._binds is not None
+        room, most, ahead_s = self._budget.room, self._most(), self._settings.claim_ahead_ms / 1000
+        wanted = {sender: sender.wanted_express(ahead_s, most) for sender in self._binds.senders}
+        orders: list[tuple[Sender, Order]] = []
+        while room > 0 and len(orders) < _EXPRESS_AT_ONCE:
+            able = sorted((one for one in wanted if wanted[one] > 0), key=lambda one: -wanted[one])
+            asked = ((sender, self.offers.take(sender, bulk=False)) for sender in able)
+            found = next(((sender, each) for sender, each in asked if each is not None), None)
+            if found is None:
+                break
+            sender, each = found
             each.busy = True
-            open_to_it = room if each.run.lane == EXPRESS else room - reserved
-            order = Order(each, min(want, open_to_it, each.left, each.run.affordable))
+            order = Order(each, min(wanted[sender], room, each.left, each.run.affordable))
             self.offers.charge(each, order.count)
             orders.append((sender, order))
+            wanted[sender] -= order.count
             room -= order.count
         return orders
 
-    async def _claim(self) -> None:
-        orders = self._orders()
+    async def _claim(self, orders: list[tuple[Sender, Order]]) -> None:
         if not orders:
             return
         prepared: list[Prepared] = []

@@ -18,7 +18,7 @@ WRITE_EVERY_S = 1.0
 FRESH_S = 5.0  # older figures of another worker count for nothing
 _WRITTEN = (
     "number", "state", "reason", "changed_at", "in_flight", "tps_now", "tps_limit", "mode",
-    "interface_version", "last_error", "last_error_at",
+    "interface_version", "last_error", "last_error_at", "tps_set", "slowed_by", "response_ms",
 )  # fmt: skip
 _FAULTY = ("down", "refused")
 
@@ -167,7 +167,9 @@ class Live:
         known = self._states.get((account.account_id, bind.number), _UNKNOWN)
         held = binds.lease_of(bind) in binds.held
         responses = binds.responses.get(bind.number)
-        senders = max(1, binds.ready)
+        senders, pacer = max(1, binds.ready), binds.pacer
+        paced = bind.submits and binds.tps > 0
+        best_s = pacer.response_time.best_s
         mode = account.bind_mode
         if mode == "pair":
             mode = "transmitter" if bind.submits else "receiver"
@@ -185,7 +187,10 @@ class Live:
             worker=self._worker.name if held else "",
             drained=binds.is_drained(bind),
             tps_now=responses.per_s(now) if responses else 0.0,
-            tps_limit=binds.pacer.rate_per_s / senders if bind.submits and binds.tps else 0.0,
+            tps_limit=pacer.rate_per_s / senders if paced else 0.0,
+            tps_set=pacer.tps / senders if paced else 0.0,
+            slowed_by=pacer.slowed_by if paced else "",
+            response_ms=best_s * 1000 if paced and best_s < float("inf") else None,
             last_error=known.error,
             last_error_at=known.error_at,
         )

@@ -45,7 +45,8 @@ class Offers(Generic[Owner]):
             weights: dict[UUID, float] = {}
             for run, slices in self._slices.items():
                 workspace = run.key.workspace_id
-                if run.lane != lane or not run.running or not slices:
+                # one that waits for its next slice keeps its place and its credit
+                if run.lane != lane or not run.running or not (slices or not run.exhausted):
                     continue
                 weights[workspace] = run.weight
                 each = None if workspace in found else self._of(run, owner)
@@ -57,6 +58,11 @@ class Offers(Generic[Owner]):
                 self._slices[each.run] = self._slices.pop(each.run)  # its campaign's next turn is the last
                 return each
         return None
+
+    def turn_rows(self, each: OpenSlice, rows: int) -> int:
+        """Rows of it to claim in this turn, of those that are wanted: where workspaces share, a turn's worth,
+        so that no claim is many turns long."""
+        return self._turns[each.run.lane].rows(each.run.key.workspace_id, each.run.weight, rows)
 
     def charge(self, each: OpenSlice, rows: int) -> None:
         """`rows` of it are being claimed."""

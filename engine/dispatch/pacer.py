@@ -1,4 +1,5 @@
-"""The pace of one account: tokens for parts, evenly spaced, slowed by throttles and probing back up.
+"""The pace of one account: tokens for parts, evenly spaced, slowed by throttles and by response times that
+say that the SMSC queues, and probing back up.
 
 Every function is pure in (state, now): `now` is monotonic seconds and passed in.
 """
@@ -6,10 +7,14 @@ Every function is pure in (state, now): `now` is monotonic seconds and passed in
 from dataclasses import dataclass, field
 from math import ceil
 
+from engine.dispatch.response_time import ResponseTime
+
 WRITE_S = 0.010  # at most this much worth of parts a write, or even spacing is lost
 BANK_S = 0.200  # what late wake-ups may make up for, within the second's limit
+PAY_BACK = 0.99  # of it, while what a write after a pause had in advance is paid back
 TICKS_PER_S = 100  # how finely the last second is remembered
-FLOOR = 0.10  # of the set TPS
+FLOOR = 0.10  # of the set TPS, however many throttles
+LEAST = 0.01  # of it, whatever the response times say
 CUT = 0.8  # the rate after a second of throttles, once per CUT_EVERY_S
 CUT_EVERY_S = 1.0
 CUT_PER_SHARE = 2.0  # a share of throttles cuts this much of it, down to CUT
@@ -23,14 +28,20 @@ class Pacer:
     """Tokens at `tps` parts/s, shared by the binds of an account.
 
     `rate_per_s` is the rate now: `tps`, cut by throttles (never under 10 %), growing back by 5 % of `tps` a
-    second once five seconds went without more than a few. A late wake-up is made up for, but no second holds
-    more than the rate, 1 % and one. `closed`: no tokens, nothing of the account's TPS is ours.
+    second once five seconds went without more than a few; and no more than the response times allow. A late
+    wake-up is made up for, but no second holds more than the rate, 1 % and one. `closed`: no tokens, nothing
+    of the account's TPS is ours.
     """
 
     tps: float
     rate_per_s: float = 0.0
     closed: bool = False
+    heeds_response_time: bool = True
+    response_time: ResponseTime = field(default_factory=ResponseTime)
+    _allowed: float = 0.0  # by the throttles
+    _parts_of_pdu: float = 1.0
     _due: float = float("-inf")  # when the next token is due
+    _advance: float = 0.0  # tokens of the write after a pause that are not paid back yet
     _cut_at: float = float("-inf")
     _probed_at: float = float("-inf")
     _grows_at: float = float("-inf")  # not before
@@ -44,7 +55,7 @@ class Pacer:
     def __post_init__(self) -> None:
         if self.tps <= 0:
             raise ValueError("tps must be positive")
-        self.rate_per_s = self.rate_per_s or self.tps
+        self._allowed = self.rate_per_s = self.rate_per_s or self.tps
 
     def tokens(self, now: float) -> int:
         """Parts that may be written now: at most 10 ms worth, at least 1 when one is due."""
@@ -58,10 +69,15 @@ class Pacer:
         due = int(min(self.rate_per_s * behind + 1, max(1.0, self.rate_per_s * WRITE_S)))
         return max(0, min(due, ceil(self.rate_per_s) - self._taken))
 
-    def take(self, count: int, now: float) -> None:
-        """Spend `count` tokens, whether or not they were there (a message's parts go together)."""
+    def take(self, count: int, now: float, pdus: int = 0) -> None:
+        """Spend `count` tokens, whether or not they were there (a message's parts go together); `pdus`: in so
+        many submit_sm, 0: one each."""
         assert count >= 0
-        self._due = self._start(now) + count / self.rate_per_s
+        if count:
+            self._parts_of_pdu += (count / (pdus or count) - self._parts_of_pdu) / 8
+        if count and now - self._due > BANK_S:
+            self._advance = self.rate_per_s * WRITE_S
+        self._due = self._start(now) + count / (self.rate_per_s * self._speed(count))
         self._forget(now)
         self._ticks[self._tick % TICKS_PER_S] += count
         self._taken += count
@@ -90,6 +106,46 @@ class Pacer:
             self._cut(share)
         return serious
 
+    def accepted(self, pdus: int, response_s: float | None, now: float) -> None:
+        """The SMSC took so many submit_sm; `response_s`: how long the newest of them waited for its response,
+        None where it is not known."""
+        if self.heeds_response_time:
+            self.response_time.responded(pdus, response_s, now)
+
+    def late(self, late_s: float) -> None:
+        """Our own event loop came so much too late: response times were read late, too."""
+        self.response_time.late(late_s)
+
+    def look(self, now: float, in_flight: int) -> bool:
+        """What the response times say, some times a second; `in_flight`: submit_sm without a response. True:
+        the rate is cut now."""
+        cut = False
+        if self.heeds_response_time:
+            cut = self.response_time.look(now, self.tps / self._parts_of_pdu, in_flight)
+        else:
+            self.response_time.forget()
+        self._settle(now)
+        return cut
+
+    @property
+    def _queue_limit(self) -> float:
+        return self.response_time.limit_per_s * self._parts_of_pdu
+
+    @property
+    def slowed_by(self) -> str:
+        """Why the rate is under the set one; "" where it is not."""
+        if self.rate_per_s >= self.tps:
+            return ""
+        if self._queue_limit < self._allowed:
+            return f"response time {self.response_time.raised:.1f} x its best"
+        return "throttles"
+
+    def _settle(self, now: float) -> None:
+        rate = max(min(self._allowed, self._queue_limit), self.tps * LEAST)
+        if rate > self.rate_per_s and self._due > now:  # the next token was reckoned at the slower rate
+            self._due = min(self._due, now + 1 / rate)
+        self.rate_per_s = rate
+
     def congested(self, level: int, now: float) -> None:
         """SMPP 5.0 congestion_state (§4.8.4.18): from 90 on the rate does not grow, at 100 it is cut."""
         if level < 90:
@@ -108,7 +164,8 @@ class Pacer:
 
     def _cut(self, share: float) -> None:
         factor = max(CUT, 1 - CUT_PER_SHARE * share)
-        self.rate_per_s = max(self.tps * FLOOR, self.rate_per_s * factor)
+        self._allowed = max(self.tps * FLOOR, min(self._allowed, self.rate_per_s) * factor)
+        self.rate_per_s = min(self.rate_per_s, self._allowed)
 
     def _turn_to(self, now: float) -> None:
         second = int(now)
@@ -123,13 +180,22 @@ class Pacer:
         """The account's TPS was changed: the cut keeps its proportion."""
         if tps <= 0:
             raise ValueError("tps must be positive")
-        self.rate_per_s *= tps / self.tps
+        self._allowed *= tps / self.tps
         self.tps = tps
+        self._settle(now)
         self._due = min(self._due, now + 1 / self.rate_per_s)
 
     def _start(self, now: float) -> float:
         """When the next token was due; a long wait had no work, and has nothing to make up for."""
         return self._due if now - self._due <= BANK_S else now - WRITE_S
+
+    def _speed(self, count: int) -> float:
+        """Of the rate: a little less until the advance is paid back, or the first full second would pay all
+        of it at once, with a gap that comes back each second."""
+        if self._advance <= 0:
+            return 1.0
+        self._advance -= count * (1 - PAY_BACK)
+        return PAY_BACK
 
     def _forget(self, now: float) -> None:
         """Ticks that are a second old."""
@@ -140,10 +206,11 @@ class Pacer:
         self._tick = max(self._tick, tick)
 
     def _probe(self, now: float) -> None:
-        if self.rate_per_s >= self.tps or now < self._grows_at:
+        if self._allowed >= self.tps or now < self._grows_at:
             return
         since = now - max(self._probed_at, self._grows_at)
         if since > 0:
             if since < float("inf"):
-                self.rate_per_s = min(self.tps, self.rate_per_s + since * PROBE_PER_S * self.tps)
+                self._allowed = min(self.tps, self._allowed + since * PROBE_PER_S * self.tps)
+                self._settle(now)
             self._probed_at = now

@@ -12,6 +12,7 @@ from itertools import count
 from random import uniform
 from typing import Protocol
 
+from engine._fast import masks
 from engine._fast.columns import ACCEPTED, DEFERRED, DOUBT, FAILED, RETRY, THROTTLED, ResultBatch
 from engine.smpp.status import Class
 
@@ -73,7 +74,7 @@ class FullQueues:
         self._full: deque[tuple[int, int]] = deque()  # position, destination
 
     def see(self, batch: ResultBatch, judge: Judge) -> None:
-        if any(batch.status):
+        if masks.any_set(batch.status):
             for i, status in enumerate(batch.status):
                 if status > 0 and judge.classify(batch.claim[i], status) is Class.QUEUE_FULL:
                     self._full.append((self._seen + i, batch.msisdn[i]))
@@ -95,7 +96,7 @@ def outcomes(batch: ResultBatch, judge: Judge) -> array[int]:
     Statuses below zero (no response, connection lost) are DOUBT: nobody knows whether the message goes out.
     """
     outcome = array("b", bytes(batch.count))
-    if not any(batch.status):
+    if not masks.any_set(batch.status):
         return outcome
     for i, status in enumerate(batch.status):
         if status:

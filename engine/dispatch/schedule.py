@@ -1,4 +1,4 @@
-"""The TPS of an account by hour."""
+"""The TPS of an account by hour, and its other settings of pace."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -64,3 +64,8 @@ def _minutes(clock: str) -> int:
 def express_share(account: Scheduled) -> float:
     """Part of what may be claimed that bulk campaigns leave to express ones."""
     return float(account.settings.get("express_share", 0.1))
+
+
+def heeds_response_time(account: Scheduled) -> bool:
+    """Whether response times far over their best slow it down."""
+    return bool(account.settings.get("slow_on_response_time", True))

@@ -19,6 +19,7 @@ from engine.dispatch.planner import EXPRESS
 from engine.dispatch.retry import Retry, RetryQueue
 
 RATE_EVERY_S = 0.05
+OVERDUE_S = 5.0  # beyond its time a retry goes before express: that may fill the link for hours
 
 
 class Fence(Protocol):
@@ -47,6 +48,7 @@ class Sender:
         self.paused_until = float("-inf")
         self.queue: deque[Claim] = deque()
         self.unwritten = 0  # PDUs in the queue
+        self.express = 0  # of them of express claims
         self.stopping = False
         self.drained = False  # takes no new claims; what it has goes out
         self._shared = shared
@@ -67,11 +69,12 @@ class Sender:
         return self.ready and not self.drained
 
     def push(self, claim: Claim) -> None:
-        """An express claim goes before bulk ones, but for one that was begun."""
+        """An express claim goes before bulk ones, also before the rest of one that was begun."""
         at = len(self.queue)
-        if claim.slice.run.lane == EXPRESS:
-            while at and self.queue[at - 1].slice.run.lane != EXPRESS and not self.queue[at - 1].written:
+        if _is_express(claim):
+            while at and not _is_express(self.queue[at - 1]):
                 at -= 1
+            self.express += claim.unwritten
         self.queue.insert(at, claim)
         self.unwritten += claim.unwritten
 
@@ -79,6 +82,11 @@ class Sender:
     def low(self) -> bool:
         """Less is left to write than was aimed at: time for the next claim."""
         return 2 * self.unwritten <= self._target
+
+    @property
+    def low_on_express(self) -> bool:
+        """The same of express rows, however much bulk is left."""
+        return 2 * self.express <= self._target
 
     def wanted(self, now: float, ahead_s: float, most: int) -> int:
         """Rows to claim now, so that the bind does not wait for the commit: what it writes in `ahead_s`, at
@@ -89,16 +97,23 @@ class Sender:
         self._target = min(max(2 * self.window_size, int(self._per_s * ahead_s)), most)
         return self._target - self.unwritten if self.low else 0
 
+    def wanted_express(self, ahead_s: float, most: int) -> int:
+        """The same of express rows: bulk that waits here keeps none of them waiting for its claim."""
+        if not self.takes or most < 1:
+            return 0
+        target = min(max(2 * self.window_size, int(self._per_s * ahead_s)), most)
+        return target - self.express if 2 * self.express <= target else 0
+
     def pump(self, now: float) -> int:
-        """Write as many PDUs as window, pace and fence allow: due retries first, then the claims in order.
-        Returns how many."""
+        """Write as many PDUs as window, pace and fence allow: express claims first, but for retries that are
+        overdue, then due retries, then bulk claims in order. Returns how many."""
         shared, bind = self._shared, self.bind
         if now < self.paused_until or now >= shared.fence.deadline or not (self.ready and bind.writable):
             return 0
         budget = min(bind.free, shared.pacer.tokens(now))
         written = 0
         while written < budget:
-            retry = shared.retries.take(budget - written, now)
+            retry = shared.retries.take(budget - written, now - OVERDUE_S if self.express else now)
             if retry is not None:
                 written += self._resend(retry)
             elif self.queue:
@@ -106,7 +121,7 @@ class Sender:
             else:
                 break
         if written:
-            shared.pacer.take(written + self._more_parts, now)
+            shared.pacer.take(written + self._more_parts, now, written)
             self._more_parts = 0
             self._written += written
         return written
@@ -116,6 +131,7 @@ class Sender:
         dropped = [claim for claim in self.queue if run is None or claim.slice.run is run]
         self.queue = deque(claim for claim in self.queue if claim not in dropped)
         self.unwritten -= sum(claim.unwritten for claim in dropped)
+        self.express -= sum(claim.unwritten for claim in dropped if _is_express(claim))
         return dropped
 
     def encode(self, make: Callable[[int], EncodedBatch]) -> EncodedBatch:
@@ -138,6 +154,8 @@ class Sender:
             faults.point("after_write")
         claim.written = stop
         self.unwritten -= count
+        if _is_express(claim):
+            self.express -= count
         if stop == claim.stop:
             self.queue.popleft()
             self._on_written(claim)
@@ -164,3 +182,7 @@ class Sender:
         if passed >= RATE_EVERY_S:
             self._per_s = max(self._written / passed, self._per_s / 2)
             self._written, self._measured_at = 0, now
+
+
+def _is_express(claim: Claim) -> bool:
+    return claim.slice.run.lane == EXPRESS

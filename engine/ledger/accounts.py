@@ -173,6 +173,9 @@ async def published_binds(connection: Connection) -> dict[int, list[schema.Bind]
                 drained=bool(row.get("drained")),
                 tps_now=row.get("tps_now") or 0.0,
                 tps_limit=row.get("tps_limit") or 0.0,
+                tps_set=row.get("tps_set") or 0.0,
+                slowed_by=row.get("slowed_by") or "",
+                response_ms=row.get("response_ms"),
                 last_error=row.get("last_error") or "",
                 last_error_at=row.get("last_error_at"),
             )

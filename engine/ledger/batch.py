@@ -10,7 +10,7 @@ from operator import and_, eq
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from engine._fast import prefixes
+from engine._fast import masks, prefixes
 from engine._fast.columns import (
     ACCEPTED,
     DEFERRED,
@@ -28,7 +28,7 @@ from engine.ledger.claims import BindKey, CampaignKey, ClaimInfo
 from engine.ledger.holds import Ending, Hold
 from engine.ledger.intake import Intake
 from engine.ledger.retries import Deferral
-from engine.ledger.rows import CopyStream, both, either, invert, pick, pick_receipts, pick_results
+from engine.ledger.rows import CopyStream, both, either, invert, pick_receipts, pick_results
 from engine.ledger.states import ENCODE_CODE, ENCODE_STATUS
 from engine.ledger.tables import encode_doubts, encode_receipts, encode_submissions
 from engine.ledger.wallets import Moved
@@ -121,12 +121,10 @@ class Batch:
         by = _By(bind, worker_id)
         if 1 in batch.late.tobytes():
             late = batch.late.tobytes()
-            self._add_late(
-                pick_results(batch, late), array("b", pick(outcome, late).tobytes().translate(_LATE_OUTCOME)),
-                claims, by,
-            )  # fmt: skip
+            codes = array("b", masks.pick(outcome, late).tobytes().translate(_LATE_OUTCOME))
+            self._add_late(pick_results(batch, late), codes, claims, by)
             on_time = invert(late)
-            batch, outcome = pick_results(batch, on_time), pick(outcome, on_time)
+            batch, outcome = pick_results(batch, on_time), masks.pick(outcome, on_time)
         if batch.count:
             self._add_on_time(batch, outcome, claims, by)
         self.deferrals += deferrals
@@ -152,16 +150,16 @@ class Batch:
         self._pay(batch, outcome, claims)
         untallied = _untallied(batch, claims)
         if untallied is not None:
-            part, codes = pick_results(batch, untallied), pick(outcome, untallied)
+            part, codes = pick_results(batch, untallied), masks.pick(outcome, untallied)
             self._add_untallied(part, codes, claims, by)
             tallied = invert(untallied)
-            batch, outcome = pick_results(batch, tallied), pick(outcome, tallied)
+            batch, outcome = pick_results(batch, tallied), masks.pick(outcome, tallied)
         if not batch.count:
             return
-        if max(batch.parts) > 1:
+        if 0 in masks.equal(batch.parts, 1):
             self.multi_part.append((batch.slice_id, batch.row))
         self._encode_results(batch, outcome, claims, by, self.submissions, self.doubts)
-        if DEFERRED in outcome:
+        if DEFERRED in outcome.tobytes():
             for i, code in enumerate(outcome):
                 if code == DEFERRED and batch.parts[i] > 1:
                     claims[batch.claim[i]].split.add(batch.row[i])
@@ -173,7 +171,7 @@ class Batch:
         keys = set(zip(batch.slice_id, batch.row, strict=True))
         self.slow |= keys
         self.untallied |= keys
-        self.slow_campaigns.update(claims[claim].campaign_id for claim in set(batch.claim))
+        self.slow_campaigns.update(claims[claim].campaign_id for claim in masks.distinct(batch.claim))
         self._encode_results(batch, outcome, claims, by, self.late, self.late_doubts)
 
     @staticmethod
@@ -193,7 +191,7 @@ class Batch:
             doubts.add(encode_doubts(doubted, by.bind, channels, by.worker_id), doubted.count)
         stored = codes.translate(_STORED)
         if 0 in stored:
-            batch, outcome = pick_results(batch, stored), pick(outcome, stored)
+            batch, outcome = pick_results(batch, stored), masks.pick(outcome, stored)
         if batch.count:
             channels = _channels(batch, claims)
             encoded = encode_submissions(
@@ -211,7 +209,7 @@ class Batch:
         channels = _channels(batch, claims)
         costs = costs_of(batch, claims)
         if costs is not None:
-            owners = {handle: claims[handle].workspace_id for handle in set(batch.claim)}
+            owners = {handle: claims[handle].workspace_id for handle in masks.distinct(batch.claim)}
             late = list(_endings(batch, outcome, costs, owners))
             self.endings += late
             for handle, code, cost in zip(batch.claim, outcome, costs, strict=True):
@@ -222,14 +220,14 @@ class Batch:
         )
         self.late.add(encoded, batch.count)
         self.slow.update(zip(batch.slice_id, batch.row, strict=True))
-        self.slow_campaigns.update(claims[claim].campaign_id for claim in set(batch.claim))
+        self.slow_campaigns.update(claims[claim].campaign_id for claim in masks.distinct(batch.claim))
 
     def _pay(self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]) -> None:
         """What on-time outcomes do to the money their claims reserved. RETRY and THROTTLED do nothing."""
         whole = costs_of(batch, claims)
         if whole is None:
             return
-        handles = set(batch.claim)
+        handles = masks.distinct(batch.claim)
         owners = {handle: claims[handle].workspace_id for handle in handles}
         self.on_time.append(lambda: _endings(batch, outcome, whole, owners))
         for handle in handles:
@@ -238,8 +236,9 @@ class Batch:
                 continue
             mine, costs, codes = batch, whole, outcome
             if len(handles) > 1:
-                mask = bytes(map(handle.__eq__, batch.claim))
-                mine, costs, codes = pick_results(batch, mask), pick(whole, mask), pick(outcome, mask)
+                mask = masks.equal(batch.claim, handle)
+                mine, costs = pick_results(batch, mask), masks.pick(whole, mask)
+                codes = masks.pick(outcome, mask)
             sums = prefixes.sums(costs, codes, _OUTCOMES)
             moved = self.moved.get(claim.workspace_id)
             if moved is None:
@@ -258,15 +257,12 @@ class Batch:
         self, batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]
     ) -> None:
         """Parts, rows, throttles and error codes by campaign; messages are the tally's to count."""
-        by_claim: Iterable[tuple[tuple[int, int], int]]
-        handles = set(batch.claim)
-        if len(handles) == 1:
-            (only,) = handles
-            codes = outcome.tobytes()
-            by_claim = [((only, code), codes.count(code)) for code in set(codes)]
-        else:
-            by_claim = Counter(zip(batch.claim, outcome, strict=True)).items()
-        for (handle, code), number in by_claim:
+        by_claim = [
+            (handle, code, number)
+            for code in sorted(set(outcome.tobytes()))
+            for handle, number in masks.counts(batch.claim, masks.equal(outcome, code)).items()
+        ]
+        for handle, code, number in by_claim:
             name = "throttled" if code == THROTTLED else "submissions"
             added = {} if code == DOUBT else {name: number}
             if code == ACCEPTED:
@@ -274,7 +270,7 @@ class Batch:
             elif code in (RETRY, DEFERRED):
                 added["retried"] = number
             self.count(claims[handle].campaign, **added)
-        if any(batch.status):
+        if masks.any_set(batch.status):
             self._count_codes(batch, claims)
         failed = outcome.tobytes().translate(_IS_FAILED)
         if 1 in failed:
@@ -358,18 +354,18 @@ class Batch:
         see `tables.encode_receipts`."""
         stamp = _Stamp(account_id, now_us, by_number)
         found = matched.found.tobytes()
-        first = both(both(found, matched.first.tobytes()), bytes(map((1).__eq__, matched.parts)))
-        quiet = both(found, bytes(map(eq, matched.before, matched.after)))
+        first = both(both(found, matched.first.tobytes()), masks.equal(matched.parts, 1))
+        quiet = both(found, masks.same(matched.before, matched.after))
         slow = both(found, invert(either(first, quiet)))
         self.rows += found.count(1)
-        for handle, number in Counter(compress(matched.campaign, found)).items():
+        for handle, number in masks.counts(matched.campaign, found).items():
             self.count(campaigns[handle], receipts=number)
             if 1 in first:
                 mine = first
                 if number != len(found):
-                    mine = both(first, bytes(map(handle.__eq__, matched.campaign)))
+                    mine = both(first, masks.equal(matched.campaign, handle))
                 self._add_first(receipts, matched, campaigns[handle], stamp, mine)
-            if 1 in slow and handle in set(compress(matched.campaign, slow)):
+            if 1 in slow and handle in masks.counts(matched.campaign, slow):
                 self.slow_campaigns.add(campaigns[handle].campaign_id)
         if 1 in quiet:
             self._encode(self.quiet_receipts, receipts, matched, stamp, quiet)
@@ -392,9 +388,9 @@ class Batch:
         if group is None:
             group = self.first_verdicts[campaign] = FirstVerdicts()
         self._encode(group.stream, receipts, matched, stamp, mask)
-        group.slices.append(pick(matched.slice_id, mask))
-        group.rows.append(pick(matched.row, mask))
-        verdicts = pick(matched.after, mask).tobytes()
+        group.slices.append(masks.pick(matched.slice_id, mask))
+        group.rows.append(masks.pick(matched.row, mask))
+        verdicts = masks.pick(matched.after, mask).tobytes()
         group.delivered += verdicts.count(2)
         group.undelivered += verdicts.count(1)
 
@@ -404,7 +400,7 @@ class Batch:
     ) -> None:
         if 0 in mask:
             picked = pick_receipts(receipts, mask)
-            encoded = encode_receipts(picked, matched, *stamp, lambda column: pick(column, mask))
+            encoded = encode_receipts(picked, matched, *stamp, lambda column: masks.pick(column, mask))
             stream.add(encoded, picked.count)
         else:
             encoded = encode_receipts(receipts, matched, *stamp, lambda column: column)
@@ -446,7 +442,7 @@ class _By:
 def matchable(batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, ClaimInfo]) -> "array[int]":
     """The outcomes as the recent ids may know them: not of resent parts. Such a part may have two ids that
     the operator accepted, and its receipts are counted by SQL."""
-    resent = {claim for claim in set(batch.claim) if claims[claim].resend}
+    resent = {claim for claim in masks.distinct(batch.claim) if claims[claim].resend}
     if not resent:
         return outcome
     return array(
@@ -456,7 +452,7 @@ def matchable(batch: ResultBatch, outcome: "array[int]", claims: Mapping[int, Cl
 
 def _untallied(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> bytes | None:
     """The mask of results whose messages no tally counts; None where there are none."""
-    handles = set(batch.claim)
+    handles = set(masks.distinct(batch.claim))
     again = {handle for handle in handles if claims[handle].origin_slice_id}
     split = {handle for handle in handles - again if claims[handle].split}
     if not again and not split:
@@ -472,7 +468,7 @@ def _untallied(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> bytes | N
 
 def _channels(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | int":
     """The channel of each row; one number where all are of one."""
-    channels = {claim: claims[claim].channel_id for claim in set(batch.claim)}
+    channels = {claim: claims[claim].channel_id for claim in masks.distinct(batch.claim)}
     if len(set(channels.values())) == 1:
         return next(iter(channels.values()))
     return array("i", [channels[claim] for claim in batch.claim])
@@ -480,7 +476,7 @@ def _channels(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int
 
 def costs_of(batch: ResultBatch, claims: Mapping[int, ClaimInfo]) -> "array[int] | None":
     """What each part costs ('q'); None where no claim costs anything."""
-    handles = set(batch.claim)
+    handles = masks.distinct(batch.claim)
     if all(claims[handle].costs is None for handle in handles):
         return None
     if len(handles) == 1:

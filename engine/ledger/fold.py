@@ -15,7 +15,7 @@ from engine.ledger import partitions, reconcile
 from engine.ledger.batch import MessageKey
 from engine.ledger.errors import NotFound
 from engine.ledger.numbers import numbers
-from engine.ledger.pool import Connection, Pool
+from engine.ledger.pool import Connection, Pool, session_locks
 from engine.ledger.sql import load
 from engine.ledger.states import MessageState
 
@@ -29,15 +29,12 @@ async def fold_due(pool: Pool) -> list[str] | None:
     """Fold every partition that is closed, indexed and only of settled campaigns, oldest first. Returns the
     names of their tables; None, with nothing done, where another process folds."""
     queries, folded = load("fold"), list[str]()
-    async with pool.acquire() as connection:
-        if not await connection.fetchval(queries["lock"]):
+    async with session_locks(pool, queries["lock"]) as connection:
+        if connection is None:
             return None
-        try:
-            for row in await connection.fetch(queries["due"]):
-                if await fold(connection, row["day"], row["partition_no"]):
-                    folded.append(_name(row["day"], row["partition_no"]))
-        finally:
-            await connection.execute(queries["unlock"])
+        for row in await connection.fetch(queries["due"]):
+            if await fold(connection, row["day"], row["partition_no"]):
+                folded.append(_name(row["day"], row["partition_no"]))
     return folded
 
 

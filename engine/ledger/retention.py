@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from engine.ledger import fold, partitions, reconcile
-from engine.ledger.pool import AWAY, Connection, Pool
+from engine.ledger.pool import AWAY, Connection, Pool, session_locks
 from engine.ledger.sql import load
 
 log = structlog.get_logger(__name__)
@@ -49,19 +49,15 @@ async def run(pool: Pool, *, retention_days: int, uploads_keep_days: int) -> Rou
     if folded is None:
         return None
     done.folded = folded
-    async with pool.acquire() as connection:
-        if not await connection.fetchval(queries["lock"]):
-            await connection.execute(queries["unlock"])
+    async with session_locks(pool, queries["lock"]) as connection:
+        if connection is None:
             return None
-        try:
-            done.dropped = await drop_old(connection, partitions.today() - retention_days)
-            done.uploads = await end_uploads(connection, uploads_keep_days)
-            done.slices = await forget_numbers(connection)
-            body = msgspec.json.encode(asdict(done)).decode()
-            await connection.execute(queries["record"], started_at, time.monotonic() - began, body)
-            await connection.execute(queries["forget_runs"])
-        finally:
-            await connection.execute(queries["unlock"])
+        done.dropped = await drop_old(connection, partitions.today() - retention_days)
+        done.uploads = await end_uploads(connection, uploads_keep_days)
+        done.slices = await forget_numbers(connection)
+        body = msgspec.json.encode(asdict(done)).decode()
+        await connection.execute(queries["record"], started_at, time.monotonic() - began, body)
+        await connection.execute(queries["forget_runs"])
     log.info(
         "retention", folded=done.folded, dropped=done.dropped, uploads=len(done.uploads), slices=done.slices
     )

@@ -1,9 +1,9 @@
 """Rows of columnar batches picked at C speed: by a mask of 0 and 1 bytes, into arrays of the same type."""
 
 from array import array
-from itertools import compress
 from typing import Any
 
+from engine._fast import masks
 from engine._fast.columns import ReceiptBatch, ResultBatch
 
 COPY_HEADER = 19  # signature, flags, extension length (PostgreSQL, "COPY", binary format)
@@ -38,22 +38,6 @@ class CopyStream:
         return self._data + b"\xff\xff"
 
 
-def pick(column: "array[int]", mask: bytes) -> "array[int]":
-    """The items where the mask is not 0."""
-    return array(column.typecode, compress(column, mask))
-
-
-def pick_text(data: bytes | bytearray, end: "array[int]", mask: bytes) -> "tuple[bytearray, array[int]]":
-    """The variable-length items where the mask is not 0."""
-    picked, ends, start = bytearray(), array("i"), 0
-    for stop, wanted in zip(end, mask, strict=True):
-        if wanted:
-            picked += data[start:stop]
-            ends.append(len(picked))
-        start = stop
-    return picked, ends
-
-
 _RECEIPT_NUMBERS = ("sequence", "command", "kind", "msisdn", "verdict", "stat", "done_s", "submit_s")
 _RECEIPT_TEXTS = (
     ("ids", "id_end"), ("errors", "error_end"), ("done_raw", "done_raw_end"), ("network", "network_end"),
@@ -78,31 +62,31 @@ def completed(batch: ReceiptBatch) -> ReceiptBatch:
 
 
 def pick_receipts(batch: ReceiptBatch, mask: bytes) -> ReceiptBatch:
-    picked: dict[str, Any] = {name: pick(getattr(batch, name), mask) for name in _RECEIPT_NUMBERS}
+    picked: dict[str, Any] = {name: masks.pick(getattr(batch, name), mask) for name in _RECEIPT_NUMBERS}
     for data, end in _RECEIPT_TEXTS:
         if getattr(batch, data):
-            picked[data], picked[end] = pick_text(getattr(batch, data), getattr(batch, end), mask)
+            picked[data], picked[end] = masks.pick_text(getattr(batch, data), getattr(batch, end), mask)
         else:
             picked[end] = array("i", bytes(4 * len(picked["kind"])))
     return ReceiptBatch(count=len(picked["kind"]), **picked)
 
 
 def pick_results(batch: ResultBatch, mask: bytes) -> ResultBatch:
-    ids, id_end = pick_text(batch.ids, batch.id_end, mask)
+    ids, id_end = masks.pick_text(batch.ids, batch.id_end, mask)
     return ResultBatch(
         count=len(id_end),
-        claim=pick(batch.claim, mask),
-        index=pick(batch.index, mask),
-        slice_id=pick(batch.slice_id, mask),
-        row=pick(batch.row, mask),
-        part=pick(batch.part, mask),
-        parts=pick(batch.parts, mask),
-        attempt=pick(batch.attempt, mask),
-        msisdn=pick(batch.msisdn, mask),
-        status=pick(batch.status, mask),
-        sent_us=pick(batch.sent_us, mask),
-        done_us=pick(batch.done_us, mask),
-        late=pick(batch.late, mask),
+        claim=masks.pick(batch.claim, mask),
+        index=masks.pick(batch.index, mask),
+        slice_id=masks.pick(batch.slice_id, mask),
+        row=masks.pick(batch.row, mask),
+        part=masks.pick(batch.part, mask),
+        parts=masks.pick(batch.parts, mask),
+        attempt=masks.pick(batch.attempt, mask),
+        msisdn=masks.pick(batch.msisdn, mask),
+        status=masks.pick(batch.status, mask),
+        sent_us=masks.pick(batch.sent_us, mask),
+        done_us=masks.pick(batch.done_us, mask),
+        late=masks.pick(batch.late, mask),
         ids=ids,
         id_end=id_end,
     )

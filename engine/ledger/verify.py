@@ -18,7 +18,7 @@ from engine.ledger import checks
 from engine.ledger.errors import NotFound, VerifyBusy
 from engine.ledger.migrate import schema_version
 from engine.ledger.partitions import EPOCH
-from engine.ledger.pool import AWAY, Pool
+from engine.ledger.pool import AWAY, Pool, session_locks
 from engine.ledger.sql import load
 
 log = structlog.get_logger(__name__)
@@ -41,8 +41,8 @@ async def verify(
     queries = load("verify")
     started_at, began = datetime.now(UTC), time.monotonic()
     found = checks.Found()
-    async with pool.acquire() as connection:
-        if not await connection.fetchval(queries["lock"]):
+    async with session_locks(pool, queries["lock"]) as connection:
+        if connection is None:
             raise VerifyBusy("another verification of this ledger is running: wait for its end")
         first, last = _slice_ids(day)
         rows = await connection.fetch(queries["campaigns"], campaign_id, first, last)

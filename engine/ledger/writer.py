@@ -8,6 +8,7 @@ acknowledged, and are replayed in order when the database is back.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from array import array
@@ -20,6 +21,7 @@ import asyncpg
 import structlog
 
 from engine import faults
+from engine._fast import masks
 from engine._fast.columns import ACCEPTED, ClaimUpdate, ReceiptBatch, ResultBatch
 from engine.core_api import schema
 from engine.ledger.batch import Batch, MessageKey, matchable
@@ -43,6 +45,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 LONGEST_WAIT_S = 0.25  # from the first buffered row to its commit's start
+MANY_ROWS = 2048  # as many spread a commit's fixed costs thin: it begins at once
 FEW_ROWS = 64  # after a batch this small the next commit waits for more rows
 FEW_ROWS_WAIT_S = 0.1
 _BACKOFF_S = (0.05, 5.0)
@@ -91,6 +94,7 @@ class LedgerWriter:
         self._last_batches: dict[int, int] = {}  # of the workers whose commits the journal names
         self._first_row_at = self._committing_since = 0.0
         self._filled = asyncio.Event()
+        self._many = asyncio.Event()  # rows enough to commit at once
         self._one_at_a_time = asyncio.Lock()
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self._stopping = False
@@ -151,10 +155,10 @@ class LedgerWriter:
         """
         if len(outcome) != batch.count:
             raise ValueError("one outcome for each result")
-        handles = {claim: claims[claim].campaign_handle for claim in set(batch.claim)}
+        handles = {claim: claims[claim].campaign_handle for claim in masks.distinct(batch.claim)}
         assert all(self._campaigns[handles[claim]] == claims[claim].campaign for claim in handles)
         kept = self._matcher.put(batch, matchable(batch, outcome, claims), bind.account_id, handles)
-        if kept < outcome.count(ACCEPTED):  # some have no id, or are late or resent
+        if kept < outcome.tobytes().count(ACCEPTED):  # some have no id, or are late or resent
             self._batch.count_without_id(batch, outcome, claims)
         self._batch.add_results(batch, outcome, updates, claims, bind, self.worker_id, deferrals)
         self._wake()
@@ -309,6 +313,7 @@ class LedgerWriter:
         database stays away: then `pending` rows are not written, and their claims will be in doubt."""
         self._stopping = True
         self._filled.set()
+        self._many.set()
         try:
             await asyncio.wait_for(self._flush(last=True), timeout_s)
             if self._outage is not None:
@@ -323,6 +328,8 @@ class LedgerWriter:
         if not self._filled.is_set():
             self._first_row_at = time.monotonic()
             self._filled.set()
+        if self._batch.rows >= MANY_ROWS:
+            self._many.set()
 
     async def _until_due(self) -> None:
         """Wait for rows, then long enough to gather more of them; or for held receipts or the orphans."""
@@ -338,8 +345,10 @@ class LedgerWriter:
         if self.last_rows < FEW_ROWS and self._batch.rows < FEW_ROWS:
             pause_s = max(pause_s, FEW_ROWS_WAIT_S)
         left_s = self._first_row_at + pause_s - time.monotonic()
-        if left_s > 0 and not self._stopping:
-            await asyncio.sleep(left_s)
+        if left_s > 0 and not self._stopping and self._batch.rows < MANY_ROWS:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._many.wait()
 
     async def _flush(self, *, last: bool) -> None:
         async with self._one_at_a_time:
@@ -353,6 +362,7 @@ class LedgerWriter:
         """From here on new rows go into the next batch."""
         since = self._first_row_at if self._filled.is_set() else time.monotonic()
         self._filled.clear()
+        self._many.clear()
         if self._batch:
             self._committing_since = since
             self._committing, self._batch = self._batch, Batch()

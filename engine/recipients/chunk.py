@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 65536
 OFFSET_BYTES = 4
+# zstd would take two fifths less to store, but 0.1 us a row more to read at dispatch. Chunks written with it
+# are read as well.
+_WRITE = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 
 def chunk_schema(columns: Sequence[str]) -> pa.Schema:
@@ -32,7 +35,7 @@ def write_chunk(batch: pa.RecordBatch) -> pa.Buffer:
     if not 1 <= batch.num_rows <= MAX_ROWS:
         raise ValueError(f"a chunk has 1 to {MAX_ROWS} rows, not {batch.num_rows}")
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as stream:
+    with pa.ipc.new_stream(sink, batch.schema, options=_WRITE) as stream:
         stream.write_batch(batch)
     return sink.getvalue()
 

@@ -3,6 +3,10 @@
 The stream is read in blocks of 256 KiB, each of which begins where a line begins. What follows from a block
 depends on nothing but the committed state and the bytes after `byte_offset`, so an upload that broke off and
 goes on there ends with the same rows, counters and job errors as an unbroken one.
+
+Three things go on at once: the event loop reads, another thread makes chunks of what was read, and the
+database commits the chunks before, several in one transaction where it is the slower one. What was read and
+is not yet committed is bounded (`BEHIND_BYTES`).
 """
 
 from __future__ import annotations
@@ -11,18 +15,20 @@ import asyncio
 import hashlib
 import re
 from array import array
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import structlog
 
 from engine import faults
-from engine._fast import lines, msisdn
+from engine._fast import lines, msisdn, numberset
 from engine.ledger.sql import load
 from engine.recipients.chunk import MAX_ROWS, chunk_schema, read_numbers, upload_digest, write_chunk
 from engine.recipients.dedupe import SeenNumbers
@@ -36,9 +42,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 BLOCK_BYTES = 256 * 1024
-CHUNK_BYTES = 8 * 1024 * 1024  # of the file: files of wide lines make smaller chunks
+CHUNK_BYTES = 4 * 1024 * 1024  # of the file: files of wide lines make smaller chunks
+BEHIND_BYTES = 6 * 1024 * 1024  # of the file: cut and not yet committed, beside the last piece
 KEPT_WARM = 2
 BLANK = b" \t\r\n\xef\xbb\xbf"
+_GATHERED: tuple[array[int], bytearray] = array("i", [0]), bytearray()
 _LINE = re.compile(rb"[^\r\n]*(\r\n|\r|\n|$)")
 
 
@@ -64,7 +72,7 @@ class UploadInUse(UploadError):
 
 @dataclass(slots=True)
 class _Pending:
-    """What was read and is not yet committed; rows are deduplicated when they are committed."""
+    """What was read since the last cut."""
 
     errors: JobErrors
     blocks: list[LineBlock] = field(default_factory=list)
@@ -73,6 +81,32 @@ class _Pending:
     job_errors: int = 0
     rows: int = 0
     lines: int = 0
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """What one thread made of a _Pending: the rows to keep. `data` is empty where there are none."""
+
+    accepted: int
+    digest: bytes = b""
+    data: memoryview = field(default_factory=lambda: memoryview(b""))
+
+
+@dataclass(slots=True)
+class _Piece:
+    """The bytes `begin` to `end` of the file on their way to the database."""
+
+    pending: _Pending
+    begin: int
+    end: int
+    in_long: bool
+    final: bool
+    chunk: asyncio.Future[_Chunk]
+
+
+# All uploads share one thread for deduplication and compression, which keeps an upload's chunks in order.
+# pyarrow would take a thread per core for each of them.
+_chunking = ThreadPoolExecutor(1, thread_name_prefix="recipients")
 
 
 # Dedupe sets of uploads between two requests, by upload and offset, so that a file sent in many requests is
@@ -93,12 +127,15 @@ class Ingest:
         self._pool = pool
         self._upload_id = upload_id
         self._seen = seen
+        self._reader = seen.readers = seen.readers + 1
         self._country: str = row["default_country"]
         stored = msgspec.json.decode(row["dialect"]) if row["dialect"] else None
         self._in_long = bool(stored and stored.pop("in_long"))
         self._dialect = Dialect.from_json(stored) if stored else None
         self._committed: int = row["byte_offset"]
-        self._stored: int = self._committed  # where the commit under way, if any, ends
+        self._stored: int = self._committed  # where the last piece ends
+        self._pieces: deque[_Piece] = deque()
+        self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._lines: int = row["lines"]
         self._next_chunk: int = row["chunks"]
@@ -142,7 +179,7 @@ class Ingest:
 
     async def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Takes the next bytes. Raises UnusableFile (the upload is failed then) and UploadConflict."""
-        _warm.pop(self._upload_id, None)
+        self._take_back()
         view, at = memoryview(data), 0
         while at < len(view):
             taken = min(BLOCK_BYTES - len(self._buffer), len(view) - at)
@@ -152,7 +189,9 @@ class Ingest:
                 await self._read(final=False)
 
     async def commit(self) -> None:
-        """Commits every complete line fed so far; what follows it must be fed again after a new `open`."""
+        """Commits every complete line fed so far; what follows it must be fed again after a new `open`.
+        Raises UploadConflict."""
+        self._take_back()
         if self._buffer:
             await self._read(final=False)
         if self._dialect is None:
@@ -169,10 +208,18 @@ class Ingest:
 
         Raises UnusableFile (the upload is failed then) and UploadConflict.
         """
+        self._take_back()
         await self._read(final=True)
         await self._store(final=True)
         await self._settled()
         log.info("upload complete", upload_id=str(self._upload_id), bytes=self._committed, lines=self._lines)
+
+    def _take_back(self) -> None:
+        """Before any use of the numbers seen: nobody else has them, nor gets them while they are ahead of the
+        commits. Raises UploadConflict."""
+        if self._seen.readers != self._reader:
+            raise UploadConflict("the upload goes on elsewhere")  # with the numbers we have seen
+        _warm.pop(self._upload_id, None)
 
     async def _read(self, *, final: bool) -> None:
         """One block: whatever complete lines the buffer holds, and its last line if the file ends."""
@@ -229,57 +276,112 @@ class Ingest:
         return header_end
 
     async def _store(self, *, final: bool) -> None:
-        """Starts the commit of what is pending once the one before is through; reading goes on meanwhile."""
+        """Sends what is pending on its way, once not too much is; reading goes on meanwhile."""
+        while self._pieces and self._stored - self._committed > BEHIND_BYTES:
+            await self._moved_on()
+        self._lost()
+        assert self._dialect is not None
         pending, self._pending = self._pending, _Pending(JobErrors(self._pending.errors.room))
-        keep = self._seen.new(pending.numbers, pending.reasons)
         begin, self._stored = self._stored, self._buffer_offset
-        in_long = self._in_long
-        await self._settled()
-        self._task = asyncio.create_task(self._write(pending, keep, begin, self._stored, in_long, final))
-        _writing[self._upload_id] = self._task
-        self._task.add_done_callback(partial(_forget, self._upload_id))
+        chunk = asyncio.get_running_loop().run_in_executor(
+            _chunking, _encode, pending, self._dialect, self._seen
+        )
+        self._pieces.append(_Piece(pending, begin, self._stored, self._in_long, final, chunk))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write_all())
+            _writing[self._upload_id] = self._task
+            self._task.add_done_callback(partial(_forget, self._upload_id))
+
+    def _lost(self) -> None:
+        """Raises what the commits raised: an Ingest that missed one is lost."""
+        if self._task is not None and self._task.done():
+            self._task.result()
+
+    async def _moved_on(self) -> None:
+        """Waits for the next commit or failure."""
+        assert self._task is not None
+        self._progress.clear()
+        moved = asyncio.ensure_future(self._progress.wait())
+        try:
+            await asyncio.wait((moved, self._task), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            moved.cancel()
+        self._lost()
 
     async def _settled(self) -> None:
-        """Waits for the commit under way; raises what it raised, also later on: this Ingest is lost then."""
+        """Waits for the commits under way; raises what they raised, also later on."""
         if self._task is not None:
             await asyncio.shield(self._task)
 
-    async def _write(
-        self, pending: _Pending, keep: array[int], begin: int, end: int, in_long: bool, final: bool
-    ) -> None:
+    async def _write_all(self) -> None:
+        """Commits the pieces in order: each time all whose chunks are made, and at least one."""
+        try:
+            while self._pieces:
+                await self._pieces[0].chunk
+                ready = list(takewhile(lambda piece: piece.chunk.done(), self._pieces))
+                await self._write(ready)
+                for _ in ready:
+                    self._pieces.popleft()
+                self._progress.set()
+        finally:
+            for piece in self._pieces:  # none is left unless one failed
+                piece.chunk.cancel()
+                piece.chunk.add_done_callback(_taken_note_of)
+
+    async def _write(self, pieces: list[_Piece]) -> None:
         """The rows to keep, the counters and the offset, in one transaction."""
         assert self._dialect is not None
-        queries, accepted = load("ingest"), keep.tobytes().count(1)
-        chunk = None
-        if accepted:
-            chunk = await asyncio.to_thread(_encode, pending, self._dialect, keep)
-        dialect = msgspec.json.encode({**self._dialect.to_json(), "in_long": in_long}).decode()
+        queries = load("ingest")
+        chunks = [piece.chunk.result() for piece in pieces]
+        first, last = pieces[0], pieces[-1]
+        accepted, errors, lines_, rows = 0, 0, 0, 0
+        for piece, chunk in zip(pieces, chunks, strict=True):
+            accepted += chunk.accepted
+            errors += piece.pending.job_errors
+            lines_ += piece.pending.lines
+            rows += piece.pending.rows
+        dialect = msgspec.json.encode({**self._dialect.to_json(), "in_long": last.in_long}).decode()
+        chunk_no = self._next_chunk
         async with self._pool.acquire() as connection, connection.transaction():
             moved = await connection.fetchval(
                 queries["move"],
                 self._upload_id,
-                begin,
-                end,
-                pending.lines,
+                first.begin,
+                last.end,
+                lines_,
                 accepted,
-                pending.rows - pending.job_errors - accepted,
-                pending.job_errors,
+                rows - errors - accepted,
+                errors,
                 dialect,
             )
             if moved is None:
                 raise UploadConflict("the upload was moved on or closed by somebody else")
-            if chunk is not None:
-                await connection.execute(
-                    queries["add_chunk"], self._upload_id, self._next_chunk, accepted, end, *chunk
-                )
-            await _add_errors(connection, self._upload_id, pending.errors)
-            if final:
+            for piece, chunk in zip(pieces, chunks, strict=True):
+                if chunk.accepted:
+                    await connection.execute(
+                        queries["add_chunk"],
+                        self._upload_id,
+                        chunk_no,
+                        chunk.accepted,
+                        piece.end,
+                        chunk.digest,
+                        chunk.data,
+                    )
+                    chunk_no += 1
+                await _add_errors(connection, self._upload_id, piece.pending.errors)
+            if last.final:
                 stored = await connection.fetch(queries["digests"], self._upload_id)
                 digest = upload_digest(row["digest"] for row in stored)
                 await connection.execute(queries["complete"], self._upload_id, digest)
         faults.point("during_ingest")
-        self._committed = end
-        self._next_chunk += chunk is not None
+        self._committed = last.end
+        self._next_chunk = chunk_no
+
+
+def _taken_note_of(chunk: asyncio.Future[_Chunk]) -> None:
+    """Of a piece behind one that failed: nobody asks for it any more."""
+    if not chunk.cancelled():
+        chunk.exception()
 
 
 async def _written(upload_id: UUID) -> None:
@@ -325,27 +427,25 @@ def _first_line(data: bytearray, final: bool) -> tuple[int, int]:
     return -1, count
 
 
-def _encode(pending: _Pending, dialect: Dialect, keep: array[int]) -> tuple[bytes, memoryview]:
-    """(digest, chunk) of the rows to keep."""
-    schema = chunk_schema(dialect.columns)
-    batches, first = [], 0
-    for block in pending.blocks:
-        last = first + block.rows
-        kept = keep[first:last]
-        numbers = pa.py_buffer(pending.numbers[first:last])
-        arrays = [pa.Array.from_buffers(pa.int64(), block.rows, [None, numbers])]
-        for place, (offsets, data) in enumerate(block.columns):
-            if place != dialect.msisdn_index:
-                strings = pa.StringArray.from_buffers(block.rows, pa.py_buffer(offsets), pa.py_buffer(data))
-                arrays.append(strings)
-        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
-        if kept.tobytes().count(1) < block.rows:
-            mask = pa.Array.from_buffers(pa.int8(), block.rows, [None, pa.py_buffer(kept)])
-            batch = batch.filter(pc.equal(mask, 1))
-        batches.append(batch)
-        first = last
-    chunk = memoryview(write_chunk(batches[0] if len(batches) == 1 else pa.concat_batches(batches)))
-    return hashlib.sha256(chunk).digest(), chunk
+def _encode(pending: _Pending, dialect: Dialect, seen: SeenNumbers) -> _Chunk:
+    """The chunk of the rows that bring a new number, which `seen` has from now on."""
+    keep = seen.new(pending.numbers, pending.reasons)
+    accepted = keep.tobytes().count(1)
+    blocks, pending.blocks = pending.blocks, []
+    if not accepted:
+        return _Chunk(0)
+    numbers = numberset.kept(pending.numbers, keep)
+    pending.numbers, pending.reasons = array("q"), array("b")
+    arrays = [pa.Array.from_buffers(pa.int64(), accepted, [None, pa.py_buffer(numbers)])]
+    places = [place for place in range(len(dialect.columns) + 1) if place != dialect.msisdn_index]
+    for place in places:
+        offsets, data = lines.gather([block.columns[place] for block in blocks], keep)
+        for block in blocks:
+            block.columns[place] = _GATHERED  # the next column's copy takes this one's memory
+        arrays.append(pa.StringArray.from_buffers(accepted, pa.py_buffer(offsets), pa.py_buffer(data)))
+    batch = pa.RecordBatch.from_arrays(arrays, schema=chunk_schema(dialect.columns))
+    chunk = memoryview(write_chunk(batch))
+    return _Chunk(accepted, hashlib.sha256(chunk).digest(), chunk)
 
 
 async def _add_errors(connection: Connection, upload_id: UUID, errors: JobErrors) -> None:

@@ -1,7 +1,8 @@
 """One bind kept up over asyncio: connects, binds, reconnects, and gives the session's events to its owner.
 
 One wake-up of the socket is one parse of all that was read, the owner's callbacks, and one write of all they
-led to. Backpressure stops feeding (`writable`, `free`), never reading.
+led to; what responses led to is written before the receipts that came with them are read. Backpressure stops
+feeding (`writable`, `free`), never reading.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import asyncio
 import ssl
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 import structlog
 
@@ -40,6 +41,8 @@ WRITE_HIGH_WATER = 1 << 20
 MAX_UNWRITTEN = 16 << 20  # of a peer that asks and does not read the answers
 MAX_EARLY = 4096  # octets of a peer that speaks before it is bound to
 TICK_S = 1.0
+ANSWERS_S = 0.001  # that answers to receipts wait for octets to go with
+_BOUND: Final = State.BOUND
 REFUSED_BEFORE = "the password was refused too often: give it again, or rebind"
 
 Tap = Callable[[bool, bytes, int], None]
@@ -149,7 +152,8 @@ class Link:
     @property
     def free(self) -> int:
         """PDUs the window takes now; 0 while not bound."""
-        return self.session.window.free if self.bound else 0
+        session = self.session
+        return session.window.free if session.state is _BOUND else 0
 
     @property
     def in_flight(self) -> int:
@@ -158,7 +162,8 @@ class Link:
     @property
     def writable(self) -> bool:
         """False while not bound, or while the peer reads too slowly for what was written: do not feed."""
-        return self.bound and self._connection is not None and self._connection.writable
+        connection = self._connection
+        return connection is not None and connection.writable and self.session.state is _BOUND
 
     def start(self) -> None:
         """Connects, and keeps at it until `stop` or three refused passwords."""
@@ -393,6 +398,10 @@ class _Connection(asyncio.Protocol):
         self._out: list[bytes | memoryview] = []
         self._awake = False  # inside a callback that ends with a flush
         self._flush_due = False
+        self._answers_due: asyncio.TimerHandle | None = None
+        self._direct = False  # what is written goes to the socket at once
+        self._pushing = self._pushed = False
+        self._paused = False  # the transport holds octets, maybe fewer than WRITE_HIGH_WATER
         self._opened = False
         self._early = b""
 
@@ -405,6 +414,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.link.attach(self)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self._direct = transport.get_extra_info("sslcontext") is None
 
     def open(self) -> None:
         """Sends the bind."""
@@ -429,18 +439,25 @@ class _Connection(asyncio.Protocol):
         now_us = self._clock.us(now)
         if self.link.tap is not None:
             self.link.tap(False, data, now_us)
-        self._handle(self.session.receive(data, now, now_us))
+        self._handle(self.session.read(data, now, now_us))
 
     def pause_writing(self) -> None:
-        self.writable = False
+        if self._pushing:
+            self._paused = True
+        else:
+            self.writable = False
 
     def resume_writing(self) -> None:
+        self._paused = False
         self.writable = True
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._answers_due is not None:
+            self._answers_due.cancel()
+            self._answers_due = None
         now = self._loop.time()
         events = self.session.connection_lost(self._clock.us(now))
         if not self.reason and error is not None:
@@ -469,9 +486,28 @@ class _Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_due = False
-        transport = self._transport
+        transport, session = self._transport, self.session
         if transport is None or not self._opened:
             return
+        if self._pushed and not (self._out or session.urgent or session.closed):
+            self._answer_soon()
+        else:
+            self._write_out(transport)
+        self._pushed = False
+        if session.closed:
+            transport.close()
+            return
+        unwritten = transport.get_write_buffer_size()
+        if unwritten > MAX_UNWRITTEN:
+            self.reason = "the peer does not read"
+            transport.abort()
+            return
+        if self._paused and unwritten > WRITE_HIGH_WATER:
+            self.writable = False
+        self._arm()
+
+    def _write_out(self, transport: asyncio.Transport) -> None:
+        """One write of all that waits."""
         control = self.session.take_output()
         if control:
             self._out.append(control)
@@ -481,13 +517,32 @@ class _Connection(asyncio.Protocol):
                 self.link.tap(True, bytes(octets), self.now_us())
             transport.write(octets)
             self._out.clear()
-        if self.session.closed:
-            transport.close()
-        elif transport.get_write_buffer_size() > MAX_UNWRITTEN:
-            self.reason = "the peer does not read"
-            transport.abort()
-        else:
-            self._arm()
+
+    def _push(self) -> None:
+        """Writes what the responses of a read led to before its receipts are read: the SMSC works meanwhile.
+
+        A transport that may hold nothing back writes at once; its pause then says that the socket is full.
+        """
+        transport = self._transport
+        if transport is None or not self._opened:
+            return
+        self._pushing = self._pushed = True
+        try:
+            transport.set_write_buffer_limits(high=0)
+            self._write_out(transport)
+        finally:
+            transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+            self._pushing = False
+
+    def _answer_soon(self) -> None:
+        """The answers to the receipts of this read go out with the next write: that of the responses under
+        way, or after ANSWERS_S."""
+        if self._answers_due is None:
+            self._answers_due = self._loop.call_later(ANSWERS_S, self._answer)
+
+    def _answer(self) -> None:
+        self._answers_due = None
+        self._flush()
 
     def unbind(self) -> None:
         self.session.unbind(self._loop.time())
@@ -506,11 +561,19 @@ class _Connection(asyncio.Protocol):
 
     # -- events and time ---------------------------------------------------
 
-    def _handle(self, events: list[Event]) -> None:
+    def _handle(self, events: Iterable[Event]) -> None:
+        link, handler = self.link, self.link.handler
         self._awake = True
         try:
             for event in events:
-                self._tell(event)
+                if isinstance(event, Results):
+                    link.notify(handler.on_results, link, event.batch)
+                    if self._out and self._direct:
+                        self._push()
+                elif isinstance(event, Receipts):
+                    link.notify(handler.on_receipts, link, event.batch)
+                else:
+                    self._tell(event)
         finally:
             self._awake = False
         self._flush()
@@ -518,10 +581,6 @@ class _Connection(asyncio.Protocol):
     def _tell(self, event: Event) -> None:
         link, handler = self.link, self.link.handler
         match event:
-            case Results(batch):
-                link.notify(handler.on_results, link, batch)
-            case Receipts(batch):
-                link.notify(handler.on_receipts, link, batch)
             case Bound():
                 self._bound_at = self._loop.time()
                 link.answered(0)
@@ -543,12 +602,11 @@ class _Connection(asyncio.Protocol):
         due = self.session.next_deadline()
         if due is None:
             return
-        due = min(due, self._loop.time() + TICK_S)
         if self._timer is not None:
             if self._timer_at <= due:
                 return
             self._timer.cancel()
-        self._timer_at = due
+        self._timer_at = due = min(due, self._loop.time() + TICK_S)
         self._timer = self._loop.call_at(due, self._tick)
 
     def _tick(self) -> None:

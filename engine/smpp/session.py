@@ -16,8 +16,9 @@ Rules of the machine:
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from engine._fast import pdu, receipts, window
 from engine._fast.columns import EncodedBatch, ParsedBatch, ReceiptBatch
@@ -66,6 +67,10 @@ EXPIRY_PERIOD_S = 1.0
 STALL_S = 2.0
 CONGESTION_EVERY_S = 0.1
 V5 = 0x50
+
+# A member looked up on its class costs ten times a global, and a wake-up asks often.
+_BOUND: Final = State.BOUND
+_CLOSED: Final = State.CLOSED
 
 
 class NotBound(SmppError):
@@ -121,6 +126,7 @@ class Session:
         self.malformed = 0  # PDUs whose body did not parse
         self._next_sequence = 1
         self._output: list[bytes | bytearray] = []
+        self.urgent = False  # the output has more than answers to receipts
         self._start_connection()
 
     def _start_connection(self) -> None:
@@ -143,9 +149,13 @@ class Session:
         return self.peer is not None and self.peer.interface_version >= 0x34
 
     @property
+    def _speaks_v5(self) -> bool:
+        return self.peer is not None and self.peer.interface_version >= V5
+
+    @property
     def closed(self) -> bool:
         """No session: nothing is read or accepted, output may still wait."""
-        return self.state is State.CLOSED
+        return self.state is _CLOSED
 
     def _move(self, step: Step) -> None:
         self.state = TRANSITIONS[self.state, step]
@@ -197,7 +207,7 @@ class Session:
         Raises NotBound or WindowFull, with nothing registered. `index` maps a batch of `pdu.take` to the
         claim's original one.
         """
-        if self.state is not State.BOUND:
+        if self.state is not _BOUND:
             raise NotBound(f"submit while {self.state}")
         assert 0 <= start < stop <= batch.count, "empty or foreign range"
         if stop - start > self.window.free:
@@ -208,7 +218,9 @@ class Session:
     def acknowledge(self, batch: ReceiptBatch, status: int = 0) -> None:
         """Queues the responses of a Receipts event. A batch of an earlier connection is dropped: the SMSC
         sends those again."""
-        if self._unanswered.pop(id(batch), None) is None or self.state not in (State.BOUND, State.UNBINDING):
+        if self._unanswered.pop(id(batch), None) is None:
+            return
+        if self.state is not _BOUND and self.state is not State.UNBINDING:
             return
         self._output.append(pdu.deliver_responses(batch.sequence, batch.command, status))
 
@@ -222,6 +234,9 @@ class Session:
 
     def take_output(self) -> bytes:
         """The octets to write, once."""
+        self.urgent = False
+        if not self._output:
+            return b""
         output = b"".join(self._output)
         self._output.clear()
         return output
@@ -234,26 +249,62 @@ class Session:
     def _queue(
         self, command_id: int, sequence: int, status: int = 0, fields: dict[str, codec.Value] | None = None
     ) -> None:
+        self.urgent = True
         self._output.append(codec.encode(command_id, sequence, status=status, fields=fields))
 
     # -- in ----------------------------------------------------------------
 
     def receive(self, data: bytes, now: float, now_us: int) -> list[Event]:
         """What the peer's octets mean. Never raises for anything a peer can send."""
+        return list(self.read(data, now, now_us))
+
+    def read(self, data: bytes, now: float, now_us: int) -> Iterator[Event]:
+        """`receive`, an event at a time: what an event leads to may be written while the rest is still to be
+        read. It must be read to its end.
+
+        Where the session begins or ends in this read, all of it is read before the first event is told: no
+        response stands for what was not written yet, and what would be submitted on the responses of a peer
+        that takes its leave is lost.
+        """
         if self.closed:
-            return []
+            return iter(())
         self._probe_at = now + self.config.enquire_link_s
         self._probes = 0
         parsed = self._parser.feed(data)
-        others = [
-            codec.decode(parsed.data[start:end])
-            for start, end in zip(parsed.other_start, parsed.other_end, strict=True)
-        ]
-        events: list[Event] = []
-        if self.state is State.BINDING:
+        others: list[Pdu] = []
+        if parsed.other_start:
+            others = [
+                codec.decode(parsed.data[start:end])
+                for start, end in zip(parsed.other_start, parsed.other_end, strict=True)
+            ]
+        moves = (
+            self.state is not _BOUND
+            or parsed.fatal is not None
+            or any(each.command_id == UNBIND for each in others)
+        )
+        events = self._read_parsed(parsed, others, now, now_us)
+        return iter(list(events)) if moves else events
+
+    def _read_parsed(
+        self, parsed: ParsedBatch, others: list[Pdu], now: float, now_us: int
+    ) -> Iterator[Event]:
+        if self.state is not _BOUND and self.state is State.BINDING:
+            events: list[Event] = []
             others = self._read_bind_answer(others, events)
-        self._read_messages(parsed, now_us, events)
-        if self.peer is not None and self.peer.interface_version >= V5 and len(parsed.resp_sequence):
+            yield from events
+        if parsed.resp_sequence and not self.closed:
+            results = self.window.resolve(parsed, now_us)
+            if results.count:
+                yield Results(results)
+        if parsed.deliver_start and not self.closed:
+            yield from self._read_deliveries(parsed)
+        if others or parsed.fatal is not None or self._speaks_v5:
+            yield from self._read_rest(parsed, others, now, now_us)
+        self._promise()
+
+    def _read_rest(self, parsed: ParsedBatch, others: list[Pdu], now: float, now_us: int) -> list[Event]:
+        events: list[Event] = []
+        if self._speaks_v5 and parsed.resp_sequence:
             self._read_congestion(parsed.data, now, events)
         for each in others:
             if self.closed:
@@ -262,7 +313,6 @@ class Session:
         if parsed.fatal is not None and not self.closed:
             self._queue(GENERIC_NACK, parsed.fatal_sequence, RINVCMDLEN)
             self._break(parsed.fatal, events)
-        self._promise()
         return events
 
     def _read_bind_answer(self, others: list[Pdu], events: list[Event]) -> list[Pdu]:
@@ -285,24 +335,16 @@ class Session:
             return others[:position] + others[position + 1 :]
         return others
 
-    def _read_messages(self, parsed: ParsedBatch, now_us: int, events: list[Event]) -> None:
-        if self.closed:
-            return
-        if len(parsed.resp_sequence):
-            results = self.window.resolve(parsed, now_us)
-            if results.count:
-                events.append(Results(results))
-        if not len(parsed.deliver_start):
-            return
-        if self.state is State.BINDING:
+    def _read_deliveries(self, parsed: ParsedBatch) -> list[Event]:
+        if self.state is not _BOUND and self.state is State.BINDING:
             for start in parsed.deliver_start:
                 header = codec.read_header(parsed.data, start)
                 self._queue(header.command_id | RESPONSE, header.sequence, RX_T_APPN)
-            return
+            return []
         batch = receipts.parse(parsed.data, parsed.deliver_start, parsed.deliver_end, self.config.prefer_text)
         assert batch.count == len(parsed.deliver_start), "every deliver_sm must get an answer"
         self._unanswered[id(batch)] = batch
-        events.append(Receipts(batch))
+        return [Receipts(batch)]
 
     def _read_congestion(self, data: bytes, now: float, events: list[Event]) -> None:
         """The last response of a read speaks for all of it, a few times a second: the pacer needs no more."""
@@ -376,11 +418,12 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """When the next `tick` is due, monotonic seconds; None while CLOSED."""
-        if self.closed:
+        state = self.state
+        if state is _CLOSED:
             return None
-        due = self._probe_at if self.state is State.BOUND else self._deadline
-        if self.window.in_flight:
-            due = min(due, self._expiry_at)
+        due = self._probe_at if state is _BOUND else self._deadline
+        if self._expiry_at < due and self.window.in_flight:
+            return self._expiry_at
         return due
 
     def tick(self, now: float, now_us: int) -> list[Event]:

@@ -16,7 +16,17 @@ from pathlib import Path
 import sanitized
 
 HERE = Path(__file__).parent
-TARGETS = ("garbage", "receipt_text", "framing", "encode_decode", "texts", "lines", "numbers", "window")
+TARGETS = (
+    "garbage",
+    "receipt_text",
+    "framing",
+    "encode_decode",
+    "texts",
+    "lines",
+    "numbers",
+    "numberset",
+    "window",
+)
 CORPUS = sanitized.ROOT / "build" / "fuzz"
 
 

@@ -10,7 +10,7 @@ from array import array
 from engine._fast.columns import EncodedBatch
 from engine.smpp import codec
 
-_NAMES = ("lines", "msisdn", "pdu", "receipts", "text", "window")
+_NAMES = ("lines", "msisdn", "numberset", "pdu", "receipts", "text", "window")
 C = {name: importlib.import_module(f"engine._fast.{name}") for name in _NAMES}
 PURE = {name: importlib.import_module(f"engine._fast.pure.{name}") for name in _NAMES}
 
@@ -172,10 +172,14 @@ def lines(data):
     columns, separator = 1 + source.number(4), b",;\t|"[source.number(3)]
     final, in_long, most = bool(source.number(1)), bool(source.number(1)), 1 + source.number(300)
     block = source.rest()
-    same(
-        "lines",
-        lambda module, _: module.scan(block, columns, separator, final=final, in_long=in_long, max_line=most),
-    )
+
+    def scanned(module, _):
+        found = module.scan(block, columns, separator, final=final, in_long=in_long, max_line=most)
+        pattern = (block * (1 + found.rows // 4))[: 2 * found.rows].ljust(2 * found.rows, b"\1")
+        keep = array("b", bytes(octet & 1 for octet in pattern))
+        return found, [module.gather([column, column], keep) for column in found.columns]
+
+    same("lines", scanned)
 
 
 def numbers(data):
@@ -187,6 +191,36 @@ def numbers(data):
         column += source.octets(source.number(30))
         ends.append(len(column))
     same("msisdn", lambda module, _: module.normalise(bytes(column), ends, country))
+
+
+def numberset(data):
+    """Runs of numbers in few pages, near each other's ends, so that every body of a page has its turn; and
+    numbers anywhere, with rows that bring none."""
+    source = Source(data)
+    script = []
+    while source.at < len(data) and len(script) < 16:
+        kind, page = source.number(3), source.number(3) * 0xFFFF - 1
+        first, step = source.number(0xFFFF), 1 + source.number(0xFFFF)
+        count = source.number((12, 255, 4000, 255)[kind])
+        if kind == 3:
+            column = array("q", source.octets(8 * count).ljust(8 * count, b"\0"))
+        else:
+            column = array("q", ((page << 16) + (first + place * step) % 0x10000 for place in range(count)))
+        reasons = array("b", source.octets(source.number(8)).ljust(count, b"\0")[:count])
+        script.append((kind & 1, column, reasons))
+
+    def play(module, _):
+        known, found = module.NumberSet(), []
+        for plainly, column, reasons in script:
+            if plainly:
+                known.add(column)
+            else:
+                keep = known.new(column, reasons)
+                found += [keep, module.kept(column, keep)]
+            found.append(len(known))
+        return found
+
+    same("numberset", play)
 
 
 def window(data):
@@ -229,5 +263,5 @@ def window(data):
 
 TARGETS = {
     one.__name__: one
-    for one in (garbage, receipt_text, framing, encode_decode, texts, lines, numbers, window)
+    for one in (garbage, receipt_text, framing, encode_decode, texts, lines, numbers, numberset, window)
 }

@@ -555,7 +555,7 @@ def built(build, monkeypatch):
     for name in ("pdu", "window", "receipts"):
         monkeypatch.setattr(session_module, name, modules[name])
     monkeypatch.setattr(sender_module, "pdu", modules["pdu"])
-    monkeypatch.setattr(book_module, "Tally", modules["tally"].Tally)
+    monkeypatch.setattr(book_module, "tally", modules["tally"])
     return modules
 
 

@@ -38,6 +38,7 @@ class Behaviour:
     late_share: float = 0.0
     late_ms: float = 0.0
     window: int = 0
+    service_tps: int = 0
     tps: int = 0
     bind_tps: int = 0
     throttle_share: float = 0.0
@@ -82,7 +83,9 @@ class Behaviour:
         if self.accepted_first_share + self.corrected_share + self.doubled_share > 1.0 + 1e-9:
             raise ValueError("the shares of two receipts a message add up to more than 1")
         numbers = [getattr(self, name) for name in self.__slots__ if name.endswith("_ms")]
-        if any(n < 0 for n in (*numbers, self.window, self.tps, self.bind_tps, self.id_reuse)):
+        if any(
+            n < 0 for n in (*numbers, self.window, self.service_tps, self.tps, self.bind_tps, self.id_reuse)
+        ):
             raise ValueError("times, window, TPS and id reuse cannot be negative")
         if self.storm_ms > self.storm_every_ms:
             raise ValueError("a storm is not longer than the time between two")
@@ -110,6 +113,7 @@ class Behaviour:
             late_limit=_limit(self.late_share),
             late_us=_us(self.late_ms),
             window=self.window,
+            service_tps=self.service_tps,
             tps=self.tps,
             bind_tps=self.bind_tps,
             storm_every_us=_us(self.storm_every_ms),
@@ -175,6 +179,7 @@ class Plan:
     late_limit: int
     late_us: int
     window: int
+    service_tps: int
     tps: int
     bind_tps: int
     storm_every_us: int

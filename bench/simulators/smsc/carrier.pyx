@@ -96,6 +96,7 @@ cdef class Account:
     cdef list receivers
     cdef int64_t turn
     cdef uint64_t ids
+    cdef int64_t free_us
     cdef Bucket bucket
 
     def __cinit__(self):
@@ -132,7 +133,7 @@ cdef class Carrier:
     cdef uint64_t seed, other_seed, id_base, ids, id_reuse
     cdef uint64_t receipt_limit, early_limit, late_limit, full_box_limit, empty_id_limit, reply_limit
     cdef uint64_t pair_limits[3]
-    cdef int64_t latency_us, jitter_us, late_us, window, tps, bind_tps, storm_every_us, storm_us, full_box_us
+    cdef int64_t latency_us, jitter_us, late_us, window, service_tps, tps, bind_tps, storm_every_us, storm_us, full_box_us
     cdef int64_t receipt_delay_us, receipt_jitter_us, receipt_window, second_receipt_us, unanswered_us, began_us
     cdef int required_tlv, congestion, receipt_esm_class, form_count, piece_count
     cdef bint local_numbers, ids_per_account
@@ -180,6 +181,7 @@ cdef class Carrier:
         self.id_reuse = plan.id_reuse
         self.ids_per_account = plan.ids_per_account
         self.latency_us = plan.latency_us
+        self.service_tps = plan.service_tps
         self.jitter_us = plan.jitter_us
         self.late_limit = plan.late_limit
         self.late_us = plan.late_us
@@ -469,6 +471,9 @@ cdef class Carrier:
         account = self.accounts[session.account]
         status = self.fate(session, account, &m, n, now_us)
         response_us = now_us + self.latency_us
+        if self.service_tps and (status == 0 or status == SILENT):
+            account.free_us = max(account.free_us, now_us) + 1000000 // self.service_tps
+            response_us += account.free_us - now_us
         if self.jitter_us:
             response_us += <int64_t>(<uint64_t>draw(self.seed, n, 3) * <uint64_t>self.jitter_us >> 32)
         if self.late_limit and draw(self.other_seed, n, 1) < self.late_limit:

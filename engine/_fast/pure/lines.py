@@ -9,11 +9,14 @@ bad.
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from engine._fast.line_block import BAD_UTF8, COLUMNS, MAX_LINE_BYTES, NUL, OPEN_QUOTE, OVER_LONG, LineBlock
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Buffer
 
 QUOTE = b'"'
@@ -86,6 +89,31 @@ def scan(
         consumed=start,
         in_long=in_long,
     )
+
+
+def gather(pieces: Sequence[tuple[Buffer, Buffer]], keep: Buffer) -> tuple[array[int], bytearray]:
+    """One column of several blocks, with the rows to keep only. pieces: (offsets int32, data) of each block;
+    keep: int8, of all their rows. Returns (offsets int32, data). Raises ValueError where keep is not as long
+    as the pieces have rows, and for offsets that do not fit the data.
+    """
+    kept = memoryview(keep).cast("B")
+    offsets, values, first = array("i", [0]), bytearray(), 0
+    for column_offsets, column_data in pieces:
+        ends, text = memoryview(column_offsets).cast("B").cast("i"), memoryview(column_data).cast("B")
+        if not len(ends) or first + len(ends) - 1 > len(kept):
+            raise ValueError("keep is as long as the pieces have rows")
+        if ends[0] != 0:
+            raise ValueError("offsets begin with 0")
+        for row, (start, stop) in enumerate(pairwise(ends)):
+            if not start <= stop <= len(text):
+                raise ValueError("end does not fit the data")
+            if kept[first + row]:
+                values += text[start:stop]
+                offsets.append(len(values))
+        first += len(ends) - 1
+    if first != len(kept):
+        raise ValueError("keep is as long as the pieces have rows")
+    return offsets, values
 
 
 def _line_end(text: bytes, start: int, final: bool) -> tuple[int, int]:

@@ -48,33 +48,6 @@ def normalise(data: Buffer, end: Buffer, default_country: str) -> tuple[array[in
     return numbers, reasons
 
 
-def first_seen(numbers: Buffer, reason: Buffer, known: Buffer) -> array[int]:
-    """Which rows bring a new number. numbers: int64; reason: int8, rows other than 0 are left out;
-    known: int64, numbers that were seen before. Returns int8: 1 where the number is neither in `known` nor in
-    an earlier row. Raises ValueError where numbers and reason differ in length.
-    """
-    values = memoryview(numbers).cast("B").cast("q")
-    reasons = memoryview(reason).cast("B").cast("b")
-    if len(values) != len(reasons):
-        raise ValueError("numbers and reason must have the same length")
-    seen = set(memoryview(known).cast("B").cast("q"))
-    keep = array("b", bytes(len(values)))
-    for row, number in enumerate(values):
-        if reasons[row] == OK and number not in seen:
-            seen.add(number)
-            keep[row] = 1
-    return keep
-
-
-def ascending(numbers: Buffer, reason: Buffer) -> array[int]:
-    """The numbers (int64, none negative) of the rows with reason (int8) 0, sorted, as uint64."""
-    values = memoryview(numbers).cast("B").cast("q")
-    reasons = memoryview(reason).cast("B").cast("b")
-    if len(values) != len(reasons):
-        raise ValueError("numbers and reason must have the same length")
-    return array("Q", sorted(number for number, code in zip(values, reasons, strict=True) if code == OK))
-
-
 def _one(text: bytes, plan: National | None) -> tuple[int, int]:
     plus, digits, reason = _digits(text)
     if reason:

@@ -125,7 +125,10 @@ class Bind(Struct, frozen=True, kw_only=True):
     worker: str = ""
     drained: bool = False
     tps_now: float = 0.0  # submit_sm a second
-    tps_limit: float = 0.0  # what this bind may send now (schedule, throttling)
+    tps_limit: float = 0.0  # what this bind may send now (schedule, throttling, response time)
+    tps_set: float = 0.0  # what it might, were it not slowed
+    slowed_by: str = ""  # why it is slowed: "throttles", "response time 3.1 x its best"
+    response_ms: float | None = None  # the best response time of the account's last minutes; None: not known
     last_error: str = ""
     last_error_at: datetime | None = None
 

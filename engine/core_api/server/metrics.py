@@ -35,7 +35,20 @@ METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "binds": ("Sessions that this worker holds, by account and state.", ("account", "state")),
     "tps": ("Responses to submit_sm a second over the last seconds, by account.", ("account",)),
     "tps_limit": (
-        "Parts a second that this worker may send now (its share, schedule, throttling), by account.",
+        "Parts a second that this worker may send now (its share, schedule, throttling, response "
+        "times), by account.",
+        ("account",),
+    ),
+    "tps_set": (
+        "Parts a second that this worker might send (its share, schedule), were it not slowed, by account.",
+        ("account",),
+    ),
+    "slowed": (
+        "1 where this worker sends less than it might, by account and reason: throttles, response_time.",
+        ("account", "reason"),
+    ),
+    "response_best_seconds": (
+        "Shortest response time of a submit_sm in the last ten minutes, by account.",
         ("account",),
     ),
     "window_used": ("submit_sm without a response, by account.", ("account",)),
@@ -88,10 +101,17 @@ class EngineMetrics(Collector):
             for name, value in (
                 ("tps", sum(bind.tps_now for bind in binds)),
                 ("tps_limit", sum(bind.tps_limit for bind in binds)),
+                ("tps_set", sum(bind.tps_set for bind in binds)),
                 ("window_used", sum(bind.in_flight for bind in binds)),
                 ("window_size", sum(bind.window_size for bind in bound)),
             ):
                 found[name].add_metric((account,), value)
+            for reason, word in (("throttles", "throttles"), ("response_time", "response time")):
+                slowed = any(bind.slowed_by.startswith(word) for bind in binds)
+                found["slowed"].add_metric((account, reason), slowed)
+            best = [bind.response_ms / 1000 for bind in binds if bind.response_ms is not None]
+            if best:
+                found["response_best_seconds"].add_metric((account,), min(best))
 
     @staticmethod
     def _add_writer(found: Mapping[str, Family], writer: LedgerWriter) -> None:

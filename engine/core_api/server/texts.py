@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from starlette.requests import Request
@@ -17,7 +17,6 @@ from starlette.routing import Route
 
 from engine._fast import text as fast_text
 from engine._fast.columns import TextTotals
-from engine._fast.repertoire import Repertoire
 from engine.channels.described import convert
 from engine.channels.explain import explain as explained
 from engine.channels.interface import BadSettings
@@ -29,6 +28,9 @@ from engine.core_api.server.state import engine
 from engine.ledger import accounts, uploads
 from engine.recipients.chunk import columns_of, read_chunk
 from engine.smpp.text import MalformedTemplate, UnknownColumn, compile_template
+
+if TYPE_CHECKING:
+    from engine._fast.repertoire import Repertoire
 
 MAX_SAMPLES = 1_000
 _SHOWN_CHARACTERS = 10

@@ -62,6 +62,23 @@ WHERE ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
                     AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id OR p.channel_id = n.channel_id))
 ORDER BY c.started_at, c.campaign_id, n.leg_no;
 
+-- name: express
+-- Legs of express campaigns that nobody has released a row of, over the first of their channels where nothing keeps them
+-- from it; what else there is finds `sending`, which takes longer. Not those in $1.
+SELECT c.campaign_id, l.leg_no, ch.channel_id, ch.account_id, coalesce(w.weight, 1) AS weight
+FROM campaigns c
+JOIN legs l USING (campaign_id)
+JOIN channels ch ON ch.channel_id = l.channel_ids[1]
+JOIN accounts a USING (account_id)
+LEFT JOIN workspace_weights w USING (workspace_id)
+WHERE c.state = 'Sending' AND c.lane = 0 AND c.campaign_id <> ALL ($1::uuid[])
+  AND l.next_chunk = 0 AND l.next_row = 0 AND l.channel_ids[1] <> ALL (l.unfit)
+  AND ch.enabled AND ch.tripped_at IS NULL AND a.enabled AND ch.kind = 'smpp'
+  AND NOT EXISTS (SELECT FROM stops p
+                  WHERE p.lifted_at IS NULL
+                    AND (p.scope = 'everything' OR p.workspace_id = c.workspace_id OR p.channel_id = ch.channel_id))
+ORDER BY c.started_at, c.campaign_id, l.leg_no;
+
 -- name: closed_reasons
 -- Campaigns whose channel or account is closed wait, and say for what; so does one by routes with rows that stand on a
 -- closed channel, or have none that is open.
@@ -112,24 +129,30 @@ WHERE campaign_id = $1 AND state = 'Sending' AND reason <> $2
 -- Ended before every row was sent, and not settled yet.
 SELECT campaign_id FROM campaigns WHERE state IN ('Cancelled', 'Failed', 'Expired') AND settled_at IS NULL;
 
--- name: channel_settings
-SELECT name, settings, account_id FROM channels WHERE channel_id = $1;
-
--- name: dialect
-SELECT dialect FROM uploads WHERE upload_id = $1;
+-- name: campaign
+-- What a leg ($2) needs to go out over a channel ($3), in one answer.
+SELECT c.*, coalesce(named.name, '') AS channel, u.digest, u.accepted AS upload_accepted, u.dialect,
+       o.name AS over, o.settings AS over_settings, o.account_id AS over_account, l.channel_ids, l.next_chunk, l.next_row,
+       k.chunk_nos, k.row_starts, k.row_counts
+FROM campaigns c
+LEFT JOIN channels named USING (channel_id)
+JOIN uploads u USING (upload_id)
+JOIN channels o ON o.channel_id = $3
+LEFT JOIN legs l ON l.campaign_id = c.campaign_id AND l.leg_no = $2
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(chunk_no ORDER BY chunk_no), '{}') AS chunk_nos,
+           coalesce(array_agg(row_start ORDER BY chunk_no), '{}') AS row_starts,
+           coalesce(array_agg(row_count ORDER BY chunk_no), '{}') AS row_counts
+    FROM leg_chunks
+    WHERE campaign_id = c.campaign_id AND leg_no = $2
+) k
+WHERE c.campaign_id = $1;
 
 -- name: position
 SELECT l.next_chunk, l.next_row
 FROM legs l
 JOIN campaigns c USING (campaign_id)
 WHERE l.campaign_id = $1 AND l.leg_no = $2 AND c.state = 'Sending';
-
--- name: chunks
--- The leg's rows of each chunk, and where they begin in it.
-SELECT chunk_no, row_start, row_count FROM leg_chunks WHERE campaign_id = $1 AND leg_no = $2 ORDER BY chunk_no;
-
--- name: channels_of_leg
-SELECT channel_ids FROM legs WHERE campaign_id = $1 AND leg_no = $2;
 
 -- name: chunk
 SELECT r.data, r.digest, r.row_count, p.permutation

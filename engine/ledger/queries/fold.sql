@@ -1,9 +1,6 @@
 -- name: lock
 SELECT pg_try_advisory_lock(1179600964);
 
--- name: unlock
-SELECT pg_advisory_unlock(1179600964);
-
 -- name: due
 SELECT p.day, p.partition_no
 FROM submission_partitions p

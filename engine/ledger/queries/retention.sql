@@ -13,9 +13,6 @@ DELETE FROM retention_runs WHERE started_at < now() - interval '400 days';
 -- One round at a time; nothing is dropped under a verification.
 SELECT pg_try_advisory_lock(1380274254) AND pg_try_advisory_lock(1447382854);
 
--- name: unlock
-SELECT pg_advisory_unlock_all();
-
 -- name: oldest
 -- Dropped in order: what is below the lowest partition stays one range.
 SELECT p.day, p.partition_no, p.name, p.receipts, p.folded_at,

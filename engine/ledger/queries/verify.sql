@@ -302,7 +302,6 @@ WHERE ids.slice_id IS NOT NULL AND NOT EXISTS (SELECT FROM slices s WHERE s.slic
 LIMIT 1;
 
 -- name: lock
--- Goes with the connection's return to the pool.
 SELECT pg_try_advisory_lock(1447382854);
 
 -- name: record

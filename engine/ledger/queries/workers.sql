@@ -77,17 +77,19 @@ WHERE worker_id = $1;
 -- name: write_binds
 -- By who holds them.
 INSERT INTO binds AS b (account_id, number, worker_id, state, reason, changed_at, live_at, in_flight, tps_now, tps_limit,
-                        mode, interface_version, last_error, last_error_at, down_since)
+                        mode, interface_version, last_error, last_error_at, down_since, tps_set, slowed_by, response_ms)
 SELECT u.account_id, u.number, $1, u.state, u.reason, u.changed_at, now(), u.in_flight, u.tps_now, u.tps_limit, u.mode,
-       u.interface_version, u.last_error, u.last_error_at, CASE WHEN u.state <> 'bound' THEN now() END
+       u.interface_version, u.last_error, u.last_error_at, CASE WHEN u.state <> 'bound' THEN now() END,
+       u.tps_set, u.slowed_by, u.response_ms
 FROM unnest($2::int[], $3::smallint[], $4::text[], $5::text[], $6::timestamptz[], $7::int[], $8::real[], $9::real[],
-            $10::text[], $11::smallint[], $12::text[], $13::timestamptz[])
+            $10::text[], $11::smallint[], $12::text[], $13::timestamptz[], $14::real[], $15::text[], $16::real[])
      AS u (account_id, number, state, reason, changed_at, in_flight, tps_now, tps_limit, mode, interface_version,
-           last_error, last_error_at)
+           last_error, last_error_at, tps_set, slowed_by, response_ms)
 ON CONFLICT (account_id, number) DO UPDATE
 SET worker_id = excluded.worker_id, state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at,
     live_at = excluded.live_at, in_flight = excluded.in_flight, tps_now = excluded.tps_now,
-    tps_limit = excluded.tps_limit, mode = excluded.mode, interface_version = excluded.interface_version,
+    tps_limit = excluded.tps_limit, tps_set = excluded.tps_set, slowed_by = excluded.slowed_by,
+    response_ms = excluded.response_ms, mode = excluded.mode, interface_version = excluded.interface_version,
     last_error = CASE WHEN excluded.last_error = '' THEN b.last_error ELSE excluded.last_error END,
     last_error_at = coalesce(excluded.last_error_at, b.last_error_at),
     down_since = CASE WHEN excluded.state <> 'bound' THEN coalesce(b.down_since, now()) END;
@@ -100,6 +102,9 @@ SELECT b.account_id, b.number, a.name AS account, a.window_size, w.worker_id, co
        CASE WHEN w.worker_id IS NULL THEN 0 ELSE b.in_flight END AS in_flight,
        CASE WHEN w.worker_id IS NULL THEN 0 ELSE b.tps_now END AS tps_now,
        CASE WHEN w.worker_id IS NULL THEN 0 ELSE b.tps_limit END AS tps_limit,
+       CASE WHEN w.worker_id IS NULL THEN 0 ELSE b.tps_set END AS tps_set,
+       CASE WHEN w.worker_id IS NULL THEN '' ELSE b.slowed_by END AS slowed_by,
+       CASE WHEN w.worker_id IS NULL THEN NULL ELSE b.response_ms END AS response_ms,
        b.mode, b.interface_version, b.changed_at, b.last_error, b.last_error_at,
        a.drained OR coalesce(k.drained, false) AS drained
 FROM binds b

@@ -1,5 +1,6 @@
 import importlib
 from array import array
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -160,3 +161,56 @@ def test_columns_are_arrow_string_buffers(lines):
 def test_nonsense_is_refused(lines, wrong):
     with pytest.raises(ValueError, match="at least 1"):
         lines.scan(b"", **{"columns": 1, "separator": 0, **wrong})
+
+
+words = st.lists(st.lists(st.binary(max_size=5), max_size=6), max_size=5)
+
+
+def column(values: list[bytes]) -> tuple[array, bytes]:
+    offsets = array("i", [0])
+    for value in values:
+        offsets.append(offsets[-1] + len(value))
+    return offsets, b"".join(values)
+
+
+@given(words, st.data())
+def test_gather_keeps_the_rows_it_is_told_to(blocks, data):
+    every = [value for block in blocks for value in block]
+    keep = data.draw(st.lists(st.integers(0, 1), min_size=len(every), max_size=len(every)))
+    pieces = [column(block) for block in blocks]
+    found = fast.gather(pieces, array("b", keep))
+    assert found == pure.gather(pieces, array("b", keep))
+    offsets, text = found
+    assert [bytes(text[a:b]) for a, b in pairwise(offsets)] == [
+        v for v, k in zip(every, keep, strict=True) if k
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "keep"),
+    [
+        ([([0, 1], b"a")], []),
+        ([([0, 1], b"a")], [1, 1]),
+        ([([], b"a")], [1]),
+        ([([1, 1], b"a")], [1]),
+        ([([0, 2], b"a")], [0]),
+        ([([0, 2, 1], b"abc")], [1, 1]),
+    ],
+)
+def test_gather_refuses_what_does_not_fit(lines, pieces, keep):
+    with pytest.raises(ValueError, match=r"keep|offsets|end"):
+        lines.gather([(array("i", offsets), text) for offsets, text in pieces], array("b", keep))
+
+
+ordinary = st.text(st.sampled_from("abc,;é€😀 \t"), max_size=70)
+
+
+@given(
+    st.lists(ordinary, max_size=8), st.integers(1, 6), st.sampled_from([0, COMMA, ord(";")]), st.booleans()
+)
+def test_c_equals_the_twin_on_lines_longer_than_a_step(text, columns, separator, final):
+    """Without quotes, C looks at 16 octets at a time."""
+    data = "\n".join(text).encode()
+    assert seen(fast.scan(data, columns, separator, final=final)) == seen(
+        pure.scan(data, columns, separator, final=final)
+    )

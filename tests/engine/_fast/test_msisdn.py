@@ -78,16 +78,6 @@ def test_c_equals_the_twin_on_hostile_text(texts, country):
     assert fast.normalise(data, end, country) == pure.normalise(data, end, country)
 
 
-@given(
-    st.lists(st.integers(-3, 12), max_size=40),
-    st.lists(st.integers(0, 2), min_size=40, max_size=40),
-    st.lists(st.integers(-3, 12), max_size=10),
-)
-def test_first_seen_in_c_equals_the_twin(numbers, reasons, known):
-    columns = array("q", numbers), array("b", reasons[: len(numbers)]), array("q", known)
-    assert fast.first_seen(*columns) == pure.first_seen(*columns)
-
-
 MOBILE = {
     region: example
     for region in sorted(phonenumbers.SUPPORTED_REGIONS)

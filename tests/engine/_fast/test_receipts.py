@@ -381,3 +381,45 @@ def test_c_equals_the_twin_on_hostile_pdus(batch, prefer_text):
     assert {name: getattr(found, name) for name in FIELDS} == {
         name: getattr(expected, name) for name in FIELDS
     }
+
+
+def test_a_date_is_not_taken_for_the_one_before_it(receipts):
+    dates = [b"2601021505", b"2601021506", b"2601021505", b"2613991505", b"", b"260102150500", b"26010215050"]
+    dates += [b"2601021505", b"1767366300", b"2" * 17, b"2601021505"]
+    batch = parse(receipts, [deliver(b"id:1 done date:%b stat:DELIVRD" % date) for date in dates])
+    assert list(batch.done_s) == [DONE, DONE + 60, DONE, -1, -1, DONE, -1, DONE, DONE, -1, DONE]
+
+
+NEAR_KEYS = (
+    "id i d idd err er errr text tex stat sta status sub subm submi submit submitdate dlvrd dlvr dlvrdd done",
+    "donedate done_date done.date date submit_date dxte",
+)
+near_keys = st.lists(
+    st.tuples(
+        st.sampled_from(" ".join(NEAR_KEYS).split()),
+        st.sampled_from(["", " ", "  ", "_", " date", "date", "_date", "\0"]),
+        st.sampled_from([":", " :", "", "::", ": "]),
+        st.sampled_from(["1", "DELIVRD", "2601021505", "", "stat", "done", "id", "e", "\xe9", "D\x0fNE"]),
+        st.sampled_from([" ", "", "\t", "\0", "  "]),
+        st.booleans(),
+    ),
+    max_size=8,
+)
+
+
+@given(near_keys)
+def test_keys_and_what_only_looks_like_them_are_read_as_the_twin_reads_them(fields):
+    text = "".join((a + b + c).upper() + d + e if up else a + b + c + d + e for a, b, c, d, e, up in fields)
+    pdus = [deliver(text.encode("latin-1"))[:65000]] if len(text) < 250 else []
+    for name in FIELDS:
+        assert getattr(parse(fast, pdus), name) == getattr(parse(pure, pdus), name), name
+
+
+def test_columns_grow_with_what_is_longer_than_mostly(receipts):
+    identity = b"7" * 900
+    pdus = [deliver(b"hello" * 30, esm_class=0, source=b"1" * 500)] * 5
+    pdus += [deliver(tlvs=tlv(0x1E, identity) + tlv(0x427, b"\2") + tlv(0x423, b"\xab" * 300))] * 5
+    batch = parse(receipts, pdus)
+    assert bytes(batch.ids) == identity * 5
+    assert bytes(batch.network) == b"ab" * 1500
+    assert bytes(batch.pdu) == b"".join(pdus[:5])

@@ -190,6 +190,7 @@ class Room:
         """An account and a channel of one name."""
         wanted: dict[str, Any] = {"tps": 100_000, "window_size": 20} | given
         settings = wanted.pop("settings", {})
+        wanted["settings"] = wanted.pop("account_settings", {})
         spec = schema.AccountSpec(
             name=name, host="127.0.0.1", port=port, system_id="esme", password="secret", **wanted
         )

@@ -55,3 +55,25 @@ def test_who_had_nothing_to_send_saves_up_no_credit() -> None:
         order.append(workspace)
         turns.charge(workspace, 100)
     assert 4 <= order.count(B) <= 6
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 10.0]), min_size=1, max_size=8),
+    wanted=st.integers(1, 20_000),
+)
+def test_a_claim_is_its_workspaces_part_of_what_is_wanted(weights: list[float], wanted: int) -> None:
+    """Large enough that the rate of a channel does not suffer from the number of its workspaces."""
+    turns, by_weight = Turns(), {UUID(int=i): weight for i, weight in enumerate(weights)}
+    turns.next(by_weight, by_weight.keys())
+    claimed = [turns.rows(each, weight, wanted) for each, weight in by_weight.items()]
+    assert all(1 <= rows <= wanted for rows in claimed)
+    assert sum(claimed) >= wanted - len(weights)
+    if wanted >= 64 * sum(weights):
+        assert sum(claimed) <= wanted
+
+
+def test_a_round_that_ends_at_nothing_for_rounding_is_followed_by_another() -> None:
+    turns = Turns()
+    for _ in range(100):
+        assert turns.next({A: 0.01}, {A}) == A
+        turns.charge(A, 133)

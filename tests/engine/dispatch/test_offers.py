@@ -3,6 +3,8 @@
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import pytest
+
 from engine.dispatch.campaign import CampaignRun, OpenSlice
 from engine.dispatch.offers import Offers
 from engine.dispatch.planner import EXPRESS
@@ -115,3 +117,30 @@ def test_a_workspace_of_triple_weight_gets_three_times_as_much() -> None:
     made = offers(heavy, light, slices=400)
     served = [take(made) for _ in range(400)]
     assert 280 <= served.count(heavy) <= 320
+
+
+def test_a_workspace_with_one_slice_gets_its_part_of_what_many_binds_take() -> None:
+    """One claim of a slice at a time: of eight binds that claim at once, one has it."""
+    small, large = run(10**7), run(10**7)
+    large.key = CampaignKey(large.campaign_id, UUID(int=2), 1, "me")
+    made: Offers[int] = Offers()
+    made.add_campaign(small)
+    made.add(OpenSlice(0, small, 0, 0, 10**7))
+    made.add_campaign(large)
+    for number in range(1, 9):
+        made.add(OpenSlice(number, large, 0, 0, 10**7))
+    small.weight, large.weight, claimed = 1.0, 7.0, {small: 0, large: 0}
+    for _ in range(200):
+        busy = []
+        for bind in range(8):
+            want = 100
+            while want and (each := made.take(bind)) is not None:
+                each.busy = True
+                busy.append(each)
+                rows = made.turn_rows(each, want)
+                made.charge(each, rows)
+                claimed[each.run] += rows
+                want -= rows
+        for each in busy:
+            each.busy = False
+    assert claimed[small] == pytest.approx(sum(claimed.values()) / 8, rel=0.05), claimed

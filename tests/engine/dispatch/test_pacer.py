@@ -181,3 +181,53 @@ def test_congestion_of_an_smpp_5_smsc_stops_the_growth_and_cuts_at_a_hundred() -
         pacer.congested(95, float(second))
         pacer.tokens(float(second))
     assert pacer.rate_per_s == low
+
+
+RATES = (10, 13, 100, 333, 999, 1000, 2500, 10_000, 33_333, 50_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    tps=st.sampled_from(RATES) | st.integers(10, 50_000),
+    jitter_ms=st.floats(0, 4),
+    stalls=st.lists(st.tuples(st.floats(0.5, 10), st.floats(0, 0.15)), max_size=1),
+    seed=st.integers(0, 999),
+)
+def test_ten_seconds_are_right_to_a_hundredth_whatever_the_wake_ups_are_late(
+    tps: int, jitter_ms: float, stalls: list[tuple[float, float]], seed: int
+) -> None:
+    """Every wake-up comes up to `jitter_ms` late, and once the whole process stands still."""
+    pacer, chance, now = Pacer(tps), random.Random(seed), 0.0
+    taken: list[tuple[float, int]] = []
+    stalls = sorted(stalls)
+    while now < 12:
+        count = pacer.tokens(now)
+        assert count <= max(1, tps * WRITE_S)
+        pacer.take(count, now)
+        if count:
+            taken.append((now, count))
+        now = max(pacer.next_at(), now + 0.001) + chance.random() * jitter_ms / 1000
+        if stalls and now >= stalls[0][0]:
+            now += stalls.pop(0)[1]
+    inside = [(at, count) for at, count in taken if 1 <= at < 11]
+    total = sum(count for _, count in inside)
+    # one message and one late wake-up at either end belong to either side
+    edge = 2 + tps * (jitter_ms + 1) / 1000
+    assert abs(total - 10 * tps) <= 0.01 * 10 * tps + edge
+
+
+@pytest.mark.parametrize("tps", RATES)
+def test_wake_ups_in_time_leave_even_gaps(tps: int) -> None:
+    pacer, now = Pacer(tps), 0.0
+    writes = []
+    while now < 11:
+        count = pacer.tokens(now)
+        if count:
+            pacer.take(count, now)
+            writes.append((now, count))
+        now = max(pacer.next_at(), now + 0.001)
+    inside = [(at, count) for at, count in writes if at >= 1]
+    total = sum(count for _, count in inside[:-1])
+    assert total / (inside[-1][0] - inside[0][0]) == pytest.approx(tps, rel=0.01)
+    gaps = [after[0] - before[0] for before, after in pairwise(inside)]
+    assert max(gaps) <= max(1 / tps, 0.001) + 0.0011 + 2 / TICKS_PER_S * (tps < 1000)

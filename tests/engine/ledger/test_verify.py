@@ -6,10 +6,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from ledger_world import make_worker, second_campaign
 
 from engine.ledger import campaigns, errors, settle
+from engine.ledger.pool import session_locks
 from engine.ledger.recovery import recover
 from engine.ledger.verify import runs, sentence, verify, verify_daily
 
@@ -185,10 +187,29 @@ async def test_one_campaign_or_one_day_is_looked_at_alone(story):
 
 
 async def test_only_one_verification_at_a_time(story):
-    async with story.pool.acquire() as connection:
-        assert await connection.fetchval("SELECT pg_try_advisory_lock(1447382854)")
+    async with session_locks(story.pool, "SELECT pg_try_advisory_lock(1447382854)") as connection:
+        assert connection is not None
         with pytest.raises(errors.VerifyBusy):
             await verify(story.pool)
+    assert (await verify(story.pool)).holds
+
+
+async def test_a_verification_that_fails_lets_the_next_one_go_on(story):
+    """Its connection goes back to the pool, its lock may not stay with it."""
+    for _ in range(3):
+        with pytest.raises(errors.NotFound):
+            await verify(story.pool, uuid4())
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+    locks = await story.pool.fetchval(query)
+    assert locks == 0
+    assert (await verify(story.pool)).holds
+
+
+async def test_locks_go_with_a_connection_that_breaks(story):
+    query = "SELECT pg_try_advisory_lock(1447382854)"
+    with pytest.raises(asyncpg.PostgresError):
+        async with session_locks(story.pool, query) as connection:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert (await verify(story.pool)).holds
 
 

@@ -1,6 +1,7 @@
 """The writer: what a batch of outcomes and receipts does to rows, counters, claims and states."""
 
 import asyncio
+import time
 from array import array
 
 import asyncpg
@@ -53,6 +54,31 @@ async def test_accepted_parts_are_rows_and_in_flight_messages(driver):
         driver.account_id,
     )
     assert await balanced(driver)
+
+
+async def test_many_rows_do_not_wait_for_the_interval_and_few_do(pool, box, monkeypatch):
+    monkeypatch.setattr(writer_module, "MANY_ROWS", 2)
+    monkeypatch.setattr(writer_module, "LONGEST_WAIT_S", 3600.0)
+    driver = await make_driver(pool, box, 10, commit_interval_s=3600.0, orphan_interval_s=3600.0)
+    writer = driver.writer
+    assert writer._orphans.due(time.monotonic()), "the first sweep is due at once: not here"
+    await driver.claim([1, 1, 1, 1])
+
+    async def written() -> None:
+        while writer.pending:  # noqa: ASYNC110 - the commit tells nobody
+            await asyncio.sleep(0.01)
+
+    running = asyncio.create_task(writer.run())
+    try:
+        for row in (0, 2):  # twice: the wake-up neither stays set nor is lost
+            driver.accept(row)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(written(), 0.1)
+            driver.accept(row + 1)
+            await asyncio.wait_for(written(), 10)
+    finally:
+        await writer.stop()
+        await running
 
 
 async def test_the_last_result_closes_the_claim_and_the_claimed_slice(pool, box):

@@ -31,6 +31,18 @@ def test_a_chunk_is_read_back():
     assert read_numbers(data).tolist() == msisdn_of(found).tolist()
 
 
+@pytest.mark.parametrize("codec", ["lz4", "zstd"])
+def test_a_chunk_is_written_with_lz4_and_read_with_either_codec(codec):
+    sink = pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_stream(sink, batch().schema, options=options) as stream:
+        stream.write_batch(batch())
+    data = sink.getvalue()
+    assert read_chunk(data).equals(batch())
+    assert read_numbers(data).tolist() == read_numbers(write_chunk(batch())).tolist()
+    assert (data == write_chunk(batch())) == (codec == "lz4")
+
+
 @pytest.mark.parametrize("found", [batch(), read_chunk(write_chunk(batch())), batch(5).slice(1, 3)])
 def test_columns_are_what_templates_take(found):
     ((offsets, data),) = columns_of(found, ["name"])

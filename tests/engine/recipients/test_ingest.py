@@ -162,6 +162,7 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(ingest, "BLOCK_BYTES", 2048)
     monkeypatch.setattr(ingest, "MAX_ROWS", 60)
     monkeypatch.setattr(ingest, "CHUNK_BYTES", 6000)
+    monkeypatch.setattr(ingest, "BEHIND_BYTES", 9000)
     scan = ingest.lines.scan
     monkeypatch.setattr(
         ingest.lines,
@@ -227,6 +228,125 @@ async def test_two_readers_of_one_upload_cannot_count_twice(pool):
         await two.commit()
     found = await upload(pool, upload_id)
     assert (found["rows"], found["accepted"]) == (1, 1)
+
+
+async def test_a_reader_that_was_followed_by_another_does_not_spoil_its_numbers(pool):
+    upload_id = await created(pool)
+    one = await Ingest.open(pool, upload_id)
+    await one.feed(b"447911123456\n")
+    await one.commit()
+    two = await Ingest.open(pool, upload_id)
+    with pytest.raises(UploadConflict):
+        await one.feed(b"447911123457\n")
+    await two.feed(b"447911123457\n")
+    await two.finish()
+    assert await recipients(pool, upload_id) == [(447911123456,), (447911123457,)]
+
+
+@pytest.mark.parametrize("end", ["finish", "commit"])
+async def test_a_reader_that_was_followed_by_another_cannot_end_the_upload(pool, end):
+    upload_id = await created(pool)
+    one = await Ingest.open(pool, upload_id)
+    await one.feed(b"447911123456\n44791112345")
+    await one.commit()
+    two = await Ingest.open(pool, upload_id)
+    with pytest.raises(UploadConflict):
+        await getattr(one, end)()
+    await two.feed(b"447911123457\n44791112345\n")  # the number that was half of one
+    await two.finish()
+    assert (447911123457,) in await recipients(pool, upload_id)
+    assert (await upload(pool, upload_id))["duplicates"] == 0
+
+
+async def test_a_last_line_whose_commit_failed_is_no_duplicate_of_itself(pool, monkeypatch):
+    upload_id = await created(pool)
+    one = await Ingest.open(pool, upload_id)
+    await one.feed(b"447911123456\n447911123457")
+    await one.commit()
+
+    async def failing(self, pieces):
+        raise OSError("the database is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(Ingest, "_write", failing)
+        with pytest.raises(OSError, match="away"):
+            await one.finish()
+    two = await Ingest.open(pool, upload_id)
+    await two.feed(b"447911123457")
+    await two.finish()
+    assert await recipients(pool, upload_id) == [(447911123456,), (447911123457,)]
+
+
+def lines_of(count: int) -> bytes:
+    return b"".join(b"+4479%08d\n" % place for place in range(count))
+
+
+async def test_a_slow_database_bounds_what_is_read_ahead_and_then_takes_several_chunks_at_once(
+    pool, monkeypatch
+):
+    monkeypatch.setattr(ingest, "BLOCK_BYTES", 2048)
+    monkeypatch.setattr(ingest, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(ingest, "BEHIND_BYTES", 20_000)
+    content, transactions = lines_of(20_000), []
+    write = Ingest._write
+
+    async def counted(self, pieces):
+        transactions.append(len(pieces))
+        await write(self, pieces)
+
+    monkeypatch.setattr(Ingest, "_write", counted)
+    upload_id = await created(pool)
+    target = await Ingest.open(pool, upload_id)
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("SELECT FROM uploads WHERE upload_id = $1 FOR UPDATE", upload_id)
+        feeding = asyncio.create_task(target.feed(content))
+        while not await waits_for_a_lock(pool):
+            pass
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert not feeding.done()
+        read_ahead = target.offset - target.committed_offset
+        assert 4096 < read_ahead <= 20_000 + 2 * (4096 + 2048) + 2048
+    await feeding
+    await target.finish()
+    assert max(transactions) > 1
+    found = await upload(pool, upload_id)
+    assert (found["accepted"], found["byte_offset"]) == (20_000, len(content))
+
+
+async def waits_for_a_lock(pool) -> bool:
+    return await pool.fetchval(
+        """SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE wait_event_type = 'Lock' AND datname = current_database())"""
+    )
+
+
+async def test_a_reader_whose_commit_failed_is_lost_and_the_next_goes_on(pool, small_blocks, monkeypatch):
+    content = mixed_file(2)
+    whole = await taken(pool, content)
+    upload_id = await created(pool)
+    target = await Ingest.open(pool, upload_id)
+    write, left = Ingest._write, [2]
+    monkeypatch.setattr(ingest, "BEHIND_BYTES", 0)  # a chunk a transaction
+
+    async def failing(self, pieces):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("the database is away")
+        await write(self, pieces)
+
+    monkeypatch.setattr(Ingest, "_write", failing)
+    with pytest.raises(OSError, match="away"):
+        await target.feed(content)
+    with pytest.raises(OSError, match="away"):
+        await target.commit()
+    monkeypatch.setattr(Ingest, "_write", write)
+    again = await Ingest.open(pool, upload_id)
+    assert 0 < again.offset < len(content)
+    await again.feed(content[again.offset :])
+    await again.finish()
+    assert await everything(pool, upload_id) == await everything(pool, whole)
+    assert await chunks(pool, upload_id) == await chunks(pool, whole)
 
 
 async def test_an_unusable_file_fails_the_upload_with_its_reason(pool):

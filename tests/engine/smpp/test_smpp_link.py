@@ -7,9 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from engine._fast.columns import EncodedBatch
+from engine._fast.columns import EncodedBatch, ReceiptBatch
 from engine.smpp import codec
-from engine.smpp.link import MAX_UNWRITTEN, Link, LinkConfig, LinkState, WallClock, _Connection
+from engine.smpp.link import (
+    MAX_UNWRITTEN,
+    WRITE_HIGH_WATER,
+    Link,
+    LinkConfig,
+    LinkState,
+    WallClock,
+    _Connection,
+)
 from engine.smpp.session import NotBound, WindowFull
 from engine.smpp.tables import BIND_TRANSCEIVER, DELIVER_SM, ENQUIRE_LINK, RESPONSE, UNBIND
 
@@ -222,12 +230,14 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+        self.wrote = asyncio.Event()
         self.closed = False
         self.aborted = False
         self.unwritten = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))
+        self.wrote.set()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self.high = high
@@ -277,6 +287,107 @@ async def test_one_wake_up_makes_one_write(wired, recorder, submits: Submits) ->
     await asyncio.sleep(0)
     assert len(wire.writes) == 2
     assert link.in_flight == 11
+
+
+async def test_what_responses_led_to_is_written_before_the_receipts_behind_them_are_read(
+    wired, recorder, submits: Submits, responses
+) -> None:
+    link, connection, wire = wired
+    submit(link, submits, 2)
+    await asyncio.sleep(0)
+    wire.writes.clear()
+    seen: list[int] = []
+    recorder.on_results = lambda link, batch: submit(link, submits, 2)
+
+    def answer(link: Link, batch: ReceiptBatch) -> None:
+        seen.append(len(wire.writes))
+        link.acknowledge(batch)
+
+    recorder.when_receipts = answer
+    receipt = codec.encode(DELIVER_SM, 6, fields=RECEIPT)
+    answered = codec.encode(DELIVER_SM | RESPONSE, 6, fields={})
+    connection.data_received(responses([2, 3]) + receipt)
+    assert seen == [1], "the submits were out before the receipts were told"
+    assert len(wire.writes) == 1, "the answer waits for company"
+    connection.data_received(responses([4, 5]) + receipt)
+    assert wire.writes[1].endswith(answered), "and goes out with the next submits"
+    assert wire.high == WRITE_HIGH_WATER
+    wire.wrote.clear()
+    async with asyncio.timeout(10):
+        await wire.wrote.wait()
+    assert wire.writes[2:] == [answered], "or soon by itself"
+
+
+async def test_an_answer_that_waits_does_not_hold_back_one_to_the_peers_request(
+    wired, recorder, submits: Submits, responses
+) -> None:
+    link, connection, wire = wired
+    submit(link, submits, 2)
+    await asyncio.sleep(0)
+    wire.writes.clear()
+    recorder.on_results = lambda link, batch: submit(link, submits, 1)
+    recorder.when_receipts = lambda link, batch: link.acknowledge(batch)
+    receipt = codec.encode(DELIVER_SM, 6, fields=RECEIPT)
+    connection.data_received(responses([2]) + receipt + codec.encode(ENQUIRE_LINK, 9))
+    assert wire.writes[1].endswith(codec.encode(ENQUIRE_LINK | RESPONSE, 9))
+
+
+@pytest.mark.parametrize(
+    "farewell",
+    [codec.encode(UNBIND, 9), b"\0\0\0\x0f" + bytes(11) + b"\x09"],
+    ids=["unbind", "length that cannot be right"],
+)
+async def test_a_session_that_ends_in_a_read_takes_no_submits_for_that_reads_responses(
+    wired, recorder, submits: Submits, responses, farewell: bytes
+) -> None:
+    link, connection, wire = wired
+    submit(link, submits, 2)
+    await asyncio.sleep(0)
+    wire.writes.clear()
+    free: list[int] = []
+    recorder.on_results = lambda link, batch: free.append(link.free)
+    connection.data_received(responses([2, 3]) + codec.encode(DELIVER_SM, 6, fields=RECEIPT) + farewell)
+    assert free == [0], "it would be lost: the SMSC has taken its leave"
+    assert recorder.receipts[0].count == 1
+    assert len(wire.writes) == 1
+    assert wire.closed
+
+
+async def test_a_response_that_came_with_the_bind_response_answers_nothing_of_this_session(
+    wired, recorder, submits: Submits, responses
+) -> None:
+    link, connection, wire = wired
+    connection.connection_lost(None)
+    loop = asyncio.get_running_loop()
+    connection = _Connection(link, loop, WallClock(lambda: 0, loop.time()))
+    connection.connection_made(wire)
+    connection.open()
+    recorder.when_bound = lambda link: submit(link, submits, 2)
+    connection.data_received(codec.encode(BIND_TRANSCEIVER | RESPONSE, 2) + responses([3, 4]))
+    assert (link.in_flight, recorder.results) == (2, []), "they were not written yet"
+
+
+async def test_a_full_socket_alone_does_not_stop_the_feeding(
+    wired, recorder, submits: Submits, responses
+) -> None:
+    link, connection, wire = wired
+    submit(link, submits, 2)
+    await asyncio.sleep(0)
+    recorder.on_results = lambda link, batch: submit(link, submits, 1)
+
+    def full(high: int | None = None, low: int | None = None) -> None:
+        if high == 0:
+            connection.pause_writing()  # what a transport does that could not write all at once
+
+    wire.set_write_buffer_limits = full
+    wire.unwritten = WRITE_HIGH_WATER
+    connection.data_received(responses([2]))
+    assert link.writable
+    wire.unwritten = WRITE_HIGH_WATER + 1
+    connection.data_received(responses([3]))
+    assert not link.writable
+    connection.resume_writing()
+    assert link.writable
 
 
 async def test_backpressure_stops_feeding_and_not_reading(wired, recorder) -> None:

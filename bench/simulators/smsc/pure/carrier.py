@@ -91,6 +91,7 @@ class Account:
     receivers: list[int] = field(default_factory=list)
     turn: int = 0
     ids: int = 0
+    free_us: int = 0  # when what was accepted is worked off
     bucket: Bucket = field(default_factory=Bucket)
 
 
@@ -275,7 +276,10 @@ class Carrier:
         n = counts["submitted"]
         account = self._accounts[session.account]
         status = self._fate(session, account, message, n, now_us)
-        response_us = now_us + plan.latency_us + (draw(plan.seed, n, 3) * plan.jitter_us >> 32)
+        served_us = now_us
+        if plan.service_tps and status in (0, SILENT):
+            served_us = account.free_us = max(account.free_us, now_us) + 1_000_000 // plan.service_tps
+        response_us = served_us + plan.latency_us + (draw(plan.seed, n, 3) * plan.jitter_us >> 32)
         if self._draw(n, 1) < plan.late_limit:
             response_us += plan.late_us
         if status not in (0, SILENT):

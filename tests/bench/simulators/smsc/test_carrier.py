@@ -3,6 +3,7 @@
 import re
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -212,6 +213,25 @@ def test_the_tps_limit_throttles_and_refills(bench: Any, submit_sm: Any) -> None
     b.wait(100)
     b.send(one, submit_sm(6) + submit_sm(7))
     assert [status for _, status, *_ in b.pdus(one)] == [0, 0x58]
+
+
+def test_what_comes_faster_than_it_is_worked_off_queues_and_is_answered_later(
+    bench: Any, submit_sm: Any
+) -> None:
+    b = bench(service_tps=100, latency_ms=5, receipt_share=0.0)
+    one = b.session()
+    b.send(one, b"".join(submit_sm(n) for n in range(1, 5)))
+    answered = []
+    for _ in range(50):
+        answered.append(len(b.pdus(one)))
+        b.wait(1)
+    at_ms = [at for at, count in enumerate(answered) if count]
+    assert sum(answered) == 4
+    assert [after - before for before, after in pairwise(at_ms)] == [10, 10, 10]
+    b.wait(1000)
+    b.send(one, submit_sm(5))
+    b.wait(20)
+    assert len(b.pdus(one)) == 1, "a queue that is empty keeps nothing for later"
 
 
 def test_over_a_minute_exactly_the_tps_is_accepted(bench: Any, submit_sm: Any) -> None:
