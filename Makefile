@@ -6,7 +6,7 @@ SOURCES := $(wildcard engine/_fast/*.pyx engine/_fast/*.pxd bench/simulators/sms
 export PYTHON
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test chaos build lint fast bench fuzz soak screenshots lock clean
+.PHONY: run test chaos build lint fast bench bench-compare bench-micro bench-deep fuzz soak screenshots lock clean
 
 run: build  ## start everything: PostgreSQL, engine, control plane, SMSC simulator; Ctrl-C stops it
 	@exec $(BIN)/heliograph up
@@ -39,6 +39,16 @@ fast: build  ## the tests that need no browser and no long run
 
 bench: build  ## the table of encode, parse, submit, durable, ingest, side by side, as ratios
 	@$(BIN)/heliograph bench all
+
+bench-compare: build  ## measure again what bench/baseline.json has; fails where a ratio fell by more than 15 %
+	@$(BIN)/heliograph bench compare --run
+
+bench-micro: build  ## pytest-benchmark of the hot functions, C beside their twins; JSON of each run in var/bench
+	@sh deploy/prepare.sh tools
+	$(BIN)/python -m pytest bench/micro --benchmark-autosave --benchmark-storage=file://var/bench/micro
+
+bench-deep: build  ## instructions a message of the hot functions, by valgrind
+	@$(BIN)/heliograph bench deep
 
 soak: build  ## MINUTES=10 SEED=1: faults with changing seeds, one engine's memory watched, then the fuzzers
 	@$(BIN)/heliograph chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

@@ -24,9 +24,13 @@ from bench.people import Person, Stuck
 from bench.scenarios.recipients_file import Expected, write_recipients
 from bench.simulators.smsc.witness import read as read_witness
 from bench.stack import Stack, StackError
+from bench.usage import Used
 
 TEXT = "Hello {{name}}, your order is ready for collection."
-SMSC = "--receipt-share 1.0 --undelivered-share 0.02 --receipt-delay-ms 200 --receipt-jitter-ms 100"
+SMSC = (
+    "--receipt-share 1.0 --undelivered-share 0.02 --receipt-delay-ms 200 --receipt-jitter-ms 100 "
+    "--receipt-window 20000"
+)
 CHUNK_BYTES = 256 * 1024
 MAX_CLAIMED = int(
     os.environ.get("HELIOGRAPH_ENGINE_MAX_CLAIMED", "20000")
@@ -57,13 +61,16 @@ class Outcome:
     witness_parts: int = 0
     witness_duplicates: int = 0
     workers: int = 1
+    binds: int = 1
     kills: int = 0
     in_doubt_bound: int = 0
     balanced: bool = False
     first_difference: str = ""
     rate_per_s: float = 0.0
+    received_per_s: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     peak_rss_bytes: dict[str, int] = field(default_factory=dict)
+    a_message: dict[str, float] = field(default_factory=dict)
 
 
 @click.command()
@@ -80,6 +87,12 @@ class Outcome:
     show_default=True,
     help="Engine processes on the one ledger.",
 )
+@click.option(
+    "--binds",
+    type=click.IntRange(1, 256),
+    default=None,
+    help="Binds of the channel; one for every engine where it is not given.",
+)
 @click.option("--kill-one", is_flag=True, help="kill -9 one engine in the middle of the campaign.")
 @click.option("--deadline-s", default=900.0, show_default=True, help="Give up after this long.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Keep the data in this folder.")
@@ -92,6 +105,7 @@ def demo(
     text: str,
     smsc: str,
     workers: int,
+    binds: int | None,
     kill_one: bool,
     deadline_s: float,
     keep: Path | None,
@@ -100,11 +114,12 @@ def demo(
     """Send one real campaign through everything, and prove that it balances."""
     folder = keep or Path(tempfile.mkdtemp(prefix="heliograph-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = Outcome(recipients, seed, workers=workers)
+    outcome = Outcome(recipients, seed, workers=workers, binds=binds or workers)
     try:
         file = folder / "recipients.csv"
         expected = write_recipients(file, rows=recipients, seed=seed)
         options = ["--tps", str(tps), "--window", str(window), "--smsc", f"{smsc} --seed {seed}"]
+        options += ["--binds", str(outcome.binds)]
         stack = Stack(folder / "data", options, workers=workers)
         killer = Killer(stack, workers, seed) if kill_one else None
         try:
@@ -172,8 +187,9 @@ def _play(
         ingested = time.monotonic()
         author.submit(campaign)
         moderator.approve(campaign)
+        used = Used(stack)
         started = time.monotonic()
-        done = 0.0
+        done = received = 0.0
         for status in _statuses(author, campaign, deadline, killer):
             if killer is not None and killer.look(status["counts"]):
                 outcome.kills += 1
@@ -187,9 +203,13 @@ def _play(
                 )
             if status["state"] == "Done" and not done:
                 done = time.monotonic()
+            if done and not received and not status["counts"]["in_flight"]:
+                received = time.monotonic()
         settled = time.monotonic()
         if killer is not None:
             killer.back()
+        else:  # a killed one took its figures with it
+            outcome.a_message = used.a_message(status["counts"]["submissions"])
         equation = author.equation(campaign, stack.data, stack.ready["core_api"])
     counts = equation["counted"]
     for name in asdict(outcome):
@@ -200,9 +220,11 @@ def _play(
     outcome.seconds = {
         "ingest": round(ingested - begin, 3),
         "dispatch": round(done - started, 3),
+        "receipts": round((received or settled) - done, 3),
         "settle": round(settled - done, 3),
     }
     outcome.rate_per_s = round(outcome.submissions / (done - started), 1)
+    outcome.received_per_s = round(outcome.submissions / ((received or settled) - started), 1)
 
 
 def _statuses(

@@ -6,8 +6,10 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+MAX_LIMIT_SPREAD = 1.5  # most of a run's fastest to its slowest round of the limit client
 
 
 class InvalidRun(RuntimeError):
@@ -59,6 +61,27 @@ class Comparison:
     rates: dict[str, Spread]
     ratios: dict[str, Spread]
     cpu_s: float  # median of the first contender's
+    rounds: dict[str, list[Round]] = field(default_factory=dict)
+
+    def ratio(self, one: str, other: str) -> Spread:
+        """Rates of `one` to those of `other`, paired round by round."""
+        pairs = zip(self.rounds[one], self.rounds[other], strict=True)
+        return Spread.of([a.rate_per_s / b.rate_per_s for a, b in pairs])
+
+    @property
+    def cpu_us(self) -> float:
+        """Processor time of the first contender for a unit, in microseconds; its median round."""
+        return statistics.median(one.cpu_s / one.units for one in next(iter(self.rounds.values()))) * 1e6
+
+    def void(self, limit: str) -> str:
+        """Why the run says nothing: the contender that bounds it was not steady itself; "" where it was."""
+        spread = self.rates[limit]
+        if spread.max <= MAX_LIMIT_SPREAD * spread.min:
+            return ""
+        return (
+            f"{limit} itself spread over {spread.max / spread.min:.2f}x ({spread.min:,.0f} to "
+            f"{spread.max:,.0f} /s), more than {MAX_LIMIT_SPREAD}x: the machine was busy"
+        )
 
 
 Contender = Callable[[], Round]
@@ -89,6 +112,7 @@ def side_by_side(contenders: Mapping[str, Contender], repeats: int) -> Compariso
             for name, rates in theirs.items()
         },
         cpu_s=statistics.median(one.cpu_s for one in rounds[names[0]]),
+        rounds=rounds,
     )
 
 

@@ -8,6 +8,19 @@ from bench.measure import Comparison, Spread, machine
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a scenario has to reach: the median of a ratio."""
+
+    name: str
+    ratio: float
+    target: float
+
+    @property
+    def met(self) -> bool:
+        return self.ratio >= self.target
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """`rate_per_s` is the scenario's own; `rates` has every contender's, `ratios` ours to each of theirs."""
 
@@ -19,15 +32,30 @@ class Result:
     rss_bytes: int
     rates: dict[str, Spread] = field(default_factory=dict)
     ratios: dict[str, Spread] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+    """For one unit: `cpu_us`, `syscalls`, `wal_bytes`, ...: what was measured."""
+    targets: Sequence[Target] = ()
+    void: str = ""
+    """Why the run says nothing; "" where it does."""
     extra: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=machine)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        targets = [{**asdict(target), "met": target.met} for target in self.targets]
+        return {**asdict(self), "targets": targets}
 
 
 def compared(
-    scenario: str, unit: str, parameters: dict[str, Any], comparison: Comparison, rss_bytes: int, **extra: Any
+    scenario: str,
+    unit: str,
+    parameters: dict[str, Any],
+    comparison: Comparison,
+    rss_bytes: int,
+    *,
+    cost: dict[str, float] | None = None,
+    targets: Sequence[Target] = (),
+    void: str = "",
+    **extra: Any,
 ) -> Result:
     """A result of contenders that ran side by side; the first one is ours."""
     return Result(
@@ -39,6 +67,9 @@ def compared(
         rss_bytes=rss_bytes,
         rates=comparison.rates,
         ratios=comparison.ratios,
+        cost=cost or {},
+        targets=targets,
+        void=void,
         extra=extra,
     )
 
@@ -77,7 +108,25 @@ def table(results: Sequence[Result]) -> str:
     if results:
         about = results[0].machine
         lines.append(f"{about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}")
+    for result in results:
+        lines.extend(_verdicts(result))
     lines.extend(
         f"{result.scenario}: {name} = {value}" for result in results for name, value in result.extra.items()
     )
     return "\n".join(lines)
+
+
+def _verdicts(result: Result) -> list[str]:
+    """What one unit costs, and each target with whether it was met."""
+    lines = []
+    if result.cost:
+        shown = ", ".join(f"{value:,.3g} {name}" for name, value in result.cost.items())
+        lines.append(f"{result.scenario}: cost of one {result.unit}: {shown}")
+    lines.extend(
+        f"{result.scenario}: {target.name}: {target.ratio:,.3g} of {target.target:,.3g}, "
+        f"{'met' if target.met else 'NOT met'}"
+        for target in result.targets
+    )
+    if result.void:
+        lines.append(f"{result.scenario}: VOID: {result.void}")
+    return lines

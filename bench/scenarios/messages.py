@@ -22,19 +22,24 @@ class Messages:
     msisdn: "array[int]"
     columns: list[tuple[Any, Any]]
     rows: "array[int]"
+    text: str = TEXT
+    most_parts: int = 1
 
     @property
     def count(self) -> int:
         return len(self.rows)
 
 
-def messages(count: int, first: int = 0) -> Messages:
+def messages(count: int, first: int = 0, text: str = TEXT, most_parts: int = 1) -> Messages:
+    """`most_parts`: of any of the text's messages."""
     names = pa.array([NAMES[(first + i) % len(NAMES)] for i in range(count)], pa.string())
     _, offsets, data = names.buffers()
     return Messages(
         array("q", range(FIRST_MSISDN + first, FIRST_MSISDN + first + count)),
         [(offsets, data)],
         array("i", range(count)),
+        text,
+        most_parts,
     )
 
 
@@ -43,9 +48,9 @@ def fast(name: str, *, pure: bool) -> Any:
     return importlib.import_module(f"engine._fast.{'pure.' if pure else ''}{name}")
 
 
-def encoder(*, pure: bool) -> Any:
-    """A SubmitEncoder of TEXT."""
-    template = fast("text", pure=pure).Template(compile_template(TEXT, ["name"]))
+def encoder(*, pure: bool, text: str = TEXT) -> Any:
+    """A SubmitEncoder of a text with {{name}}."""
+    template = fast("text", pure=pure).Template(compile_template(text, ["name"]))
     return fast("pdu", pure=pure).SubmitEncoder(template=template, source=SENDER, source_ton=5, source_npi=0)
 
 

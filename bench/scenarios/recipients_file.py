@@ -22,6 +22,11 @@ LAST_NAMES = (
     "Müller", "Lefèvre", "Dupont", "García", "Nuñez", "Martin", "Bernard", "Petit", "Çelik", "Durand",
     "Leroy", "Moreau", "Simon", "Laurent", "Lévêque", "Roux", "Fournier", "Girard", "Bonnet", "Mercier",
 )  # fmt: skip
+CITIES = (
+    "Rotherham", "Paris", "Saint-Étienne", "München", "Lyon", "Kraków", "A Coruña", "Villeneuve-d'Ascq",
+    "Aix-en-Provence", "Köln", "Málaga", "Leeds",
+)  # fmt: skip
+EIGHT_COLUMNS = b"number,name,city,postcode,amount,currency,due,link\n"
 NAMES = tuple(f"{first} {last}".encode() for first in FIRST_NAMES for last in LAST_NAMES)
 
 # Each would stop or confuse a naive reader in its own way; none is accepted, whatever the default country.
@@ -89,13 +94,15 @@ def write_recipients(
     country: str = "FR",
     with_name: bool = True,
     filler_bytes: int = 0,
+    eight_columns: bool = False,
 ) -> Expected:
     """Write a CSV file of `rows` lines besides its header, streamed: memory does not grow with it.
 
     bad_share, duplicate_share: of the rows, rounded down; duplicates repeat earlier numbers, written
     another way. with_name: False gives numbers alone, one a line, no header. filler_bytes: width of a third
-    column, for big files of few rows. Raises ValueError where the country has too few
-    numbers or there is nothing to repeat.
+    column, for big files of few rows. eight_columns: number, name and six more, the last a link of its own
+    for each row: about 100 bytes a line. Raises ValueError where the country has too few numbers or there is
+    nothing to repeat.
     """
     plan = COUNTRIES[country]
     bad, duplicates = int(rows * bad_share), int(rows * duplicate_share)
@@ -104,8 +111,10 @@ def write_recipients(
         raise ValueError(f"cannot make {good} different numbers of {country}")
     with open(path, "wb") as file:
         if with_name:
-            file.write(b"number,name,note\n" if filler_bytes else b"number,name\n")
-        _Writer(file, Random(seed), plan, with_name, b"x" * filler_bytes).write(good, duplicates, bad)
+            header = b"number,name,note\n" if filler_bytes else b"number,name\n"
+            file.write(EIGHT_COLUMNS if eight_columns else header)
+        writer = _EightColumns if eight_columns else _Writer
+        writer(file, Random(seed), plan, with_name, b"x" * filler_bytes).write(good, duplicates, bad)
         size = file.tell()
     return Expected(rows, good, duplicates, bad, size)
 
@@ -174,6 +183,25 @@ class _Writer:
         """The number with spaces between, and another name."""
         written = number[:4] + b" " + number[4:]
         return written + (b"," + self.random.choice(self.names) if self.with_name else b"\n")
+
+
+class _EightColumns(_Writer):
+    """Lines as a shop exports them."""
+
+    def __init__(self, file: BinaryIO, random: Random, plan: Country, with_name: bool, filler: bytes) -> None:
+        super().__init__(file, random, plan, with_name, filler)
+        self.tail = b",Lyon,69003,12.50,EUR,2026-12-01,https://shop.example/o/1\n"
+        self.names = [
+            b"%b,%b,%05d,%d.%02d,EUR,2026-%02d-%02d,https://shop.example/orders/0\n"
+            % (
+                random.choice(NAMES), random.choice(CITIES).encode(), random.randrange(1000, 99000),
+                random.randrange(500), random.randrange(100), random.randint(1, 12), random.randint(1, 28),
+            )
+            for _ in range(4096)
+        ]  # fmt: skip
+
+    def _good(self, count: int) -> list[bytes]:
+        return [b"%b%012d\n" % (line[:-2], self.random.randrange(10**12)) for line in super()._good(count)]
 
 
 @click.command()

@@ -51,6 +51,7 @@ class Options:
     window: int
     smsc: str
     workers: int = 1
+    binds: int = 1
     programs: dict[str, Program] = field(default_factory=dict)
 
 
@@ -104,6 +105,12 @@ class Options:
     show_default=True,
     help="Engine processes on the one ledger. They share the binds and the TPS of every account.",
 )
+@click.option(
+    "--binds",
+    type=click.IntRange(1, 256),
+    default=None,
+    help="Binds of the demo channel; one for every worker where it is not given.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when ready, for programs.")
 def up(
     data: Path,
@@ -113,13 +120,15 @@ def up(
     window: int,
     smsc: str,
     workers: int,
+    binds: int | None,
     as_json: bool,
 ) -> None:
     """Start everything here: PostgreSQL, engines, control plane and an SMSC simulator. Ctrl-C stops it.
 
-    A program that dies is started again. The demo channel has a bind for every worker.
+    A program that dies is started again.
     """
-    options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc, workers)
+    binds = binds or workers
+    options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc, workers, binds)
     try:
         for port, name in ((ui_port, "--ui-port"), (api_port, "--api-port")):
             _check_port(port, name)
@@ -301,7 +310,7 @@ async def _seed_channel(core_urls: list[str], certs: Path, smpp_port: int, optio
                 system_id="heliograph",
                 password=DEMO_PASSWORD,
                 tps=options.tps,
-                binds=options.workers,
+                binds=options.binds,
                 window_size=options.window,
             )
         )

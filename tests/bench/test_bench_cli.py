@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.cli import ALL, SCENARIOS, bench
+from bench.cli import ALL, SCENARIOS, Milliseconds, bench
 from bench.scenarios.large_file import LINE_BYTES, blocks
 from bench.simulators.smsc.cli import smsc, witness
 from bench.simulators.smsc.witness import RECORD, WitnessFile
 
 
-@pytest.mark.parametrize(("scenario", "rivals"), [("encode", 2), ("parse", 2), ("submit", 1)])
+@pytest.mark.parametrize(("scenario", "rivals"), [("encode", 2), ("parse", 2), ("submit", 3), ("parts", 2)])
 def test_a_small_run_gives_json_with_rates_ratios_and_machine(scenario: str, rivals: int) -> None:
     outcome = CliRunner().invoke(bench, [scenario, "--repeats", "2", "--count", "1000", "--json"])
-    assert outcome.exit_code == 0, outcome.output
+    assert outcome.stdout, outcome.output
     result = json.loads(outcome.stdout)
+    assert outcome.exit_code == (1 if result["void"] else 0)
     assert result["scenario"] == scenario
     assert result["parameters"]["repeats"] == 2
     assert 0 < result["rate_per_s"]["min"] <= result["rate_per_s"]["median"] <= result["rate_per_s"]["max"]
@@ -25,6 +26,47 @@ def test_a_small_run_gives_json_with_rates_ratios_and_machine(scenario: str, riv
     assert result["cpu_s"] > 0
     assert result["rss_bytes"] > 10_000_000
     assert result["machine"]["cores"] >= 1
+
+
+def test_submit_states_its_targets_its_cost_and_why_it_is_void() -> None:
+    outcome = CliRunner().invoke(
+        bench, ["submit", "--window", "10", "--repeats", "2", "--count", "2000", "--json"]
+    )
+    result = json.loads(outcome.stdout)
+    (target,) = result["targets"]
+    assert (target["name"], target["target"]) == ("limit client, window 10", 0.85)
+    assert target["met"] is (target["ratio"] >= 0.85)
+    assert target["ratio"] == result["ratios"]["link/limit"]["median"]
+    assert result["cost"]["cpu_us"] > 0
+    if "syscalls" in result["cost"]:  # where strace may trace
+        assert 0.1 < result["cost"]["syscalls"] < 2, "a wake-up reads and writes a window of ten"
+    limit = result["rates"]["limit"]
+    assert bool(result["void"]) is (limit["max"] > 1.5 * limit["min"])
+
+
+def test_with_a_round_trip_submit_goes_through_the_windows_against_the_limit_client_only() -> None:
+    outcome = CliRunner().invoke(
+        bench, ["submit", "--rtt", "5ms", "--quick", "--repeats", "1", "--count", "2000", "--json"]
+    )
+    result = json.loads(outcome.stdout)
+    assert result["parameters"]["window"] == [10, 100, 1_000, 10_000]
+    assert set(result["rates"]) == {
+        f"{name}@{window}" for name in ("link", "limit") for window in (10, 100, 1_000, 10_000)
+    }
+    assert result["rates"]["link@10"]["max"] <= 10 / 0.005, "no faster than the window allows"
+    assert [target["target"] for target in result["targets"]] == [0.9] * 4
+
+
+@pytest.mark.parametrize(("given", "ms"), [("20ms", 20.0), ("20", 20.0), ("0.02s", 20.0), ("0", 0.0)])
+def test_a_round_trip_is_given_with_its_unit(given: str, ms: float) -> None:
+    assert Milliseconds().convert(given, None, None) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize("given", ["soon", "-1ms", "2h", "nan"])
+def test_a_wrong_round_trip_is_explained(given: str) -> None:
+    outcome = CliRunner().invoke(bench, ["submit", "--rtt", given])
+    assert outcome.exit_code == 2
+    assert "20ms" in outcome.output
 
 
 def test_every_scenario_has_a_command_with_help() -> None:

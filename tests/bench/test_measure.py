@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from bench.measure import Round, Size, Spread, peak_rss_bytes, side_by_side, timed
-from bench.report import compared, table
+from bench.report import Target, compared, table
 
 
 def test_ratios_are_paired_by_round() -> None:
@@ -17,6 +17,25 @@ def test_ratios_are_paired_by_round() -> None:
     assert comparison.rates == {"a": Spread(100, 400, 900), "b": Spread(10, 10, 300)}
     assert comparison.ratios == {"a/b": Spread(3, 10, 40)}
     assert comparison.cpu_s == 0.7
+
+
+def test_any_two_contenders_are_paired_and_a_unit_has_its_processor_time() -> None:
+    ours = iter([Round(100, 1.0, 0.5), Round(400, 1.0, 0.8), Round(900, 1.0, 0.9)])
+    theirs = iter([Round(10, 1.0, 9.0), Round(10, 1.0, 9.0), Round(300, 1.0, 9.0)])
+    comparison = side_by_side({"a": lambda: next(ours), "b": lambda: next(theirs)}, 3)
+    assert comparison.ratio("b", "a") == Spread(0.025, 0.1, pytest.approx(1 / 3))
+    assert comparison.cpu_us == pytest.approx(2000.0)
+
+
+@pytest.mark.parametrize(("slowest", "void"), [(100, False), (67, False), (66, True)])
+def test_a_run_is_void_where_the_limit_client_itself_was_not_steady(slowest: int, void: bool) -> None:
+    rates = iter([100, slowest])
+    comparison = side_by_side(
+        {"link": lambda: Round(1, 1.0, 0.0), "limit": lambda: Round(next(rates), 1.0, 0.0)}, 2
+    )
+    assert bool(comparison.void("limit")) is void
+    if void:
+        assert "1.52x" in comparison.void("limit")
 
 
 def test_every_other_round_runs_in_reverse_order() -> None:
@@ -76,3 +95,17 @@ def test_a_table_shows_rates_and_ratios() -> None:
     assert lines[2].split()[:6] == ["submit", "ours", "message", "2,000", "2,000", "2,000"]
     assert "4.00x (4.00-4.00)" in lines[3]
     assert lines[-1] == "submit: note = x"
+
+
+def test_a_table_says_what_a_unit_costs_which_targets_were_met_and_why_it_is_void() -> None:
+    comparison = side_by_side({"ours": lambda: Round(1, 1.0, 1.0)}, 1)
+    targets = [Target("the limit", 0.9, 0.85), Target("the library", 29.9, 30)]
+    result = compared(
+        "submit", "message", {}, comparison, 0, cost={"cpu_us": 0.5}, targets=targets, void="it was busy"
+    )
+    shown = table([result])
+    assert "submit: cost of one message: 0.5 cpu_us" in shown
+    assert "the limit: 0.9 of 0.85, met" in shown
+    assert "the library: 29.9 of 30, NOT met" in shown
+    assert "VOID: it was busy" in shown
+    assert [target["met"] for target in result.as_dict()["targets"]] == [True, False]

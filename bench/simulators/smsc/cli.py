@@ -68,6 +68,12 @@ MS = click.FloatRange(0.0)
     help="Unanswered submit_sm a bind may have; more gets ESME_RTHROTTLED. 0: any number.",
 )
 @click.option(
+    "--service-tps",
+    default=0,
+    type=click.IntRange(0, 1_000_000),
+    help="submit_sm a second per system_id that it works off; others queue, answered later. 0: any number.",
+)
+@click.option(
     "--tps",
     default=0,
     type=click.IntRange(0),

@@ -1,5 +1,7 @@
 import pytest
 
+from bench.measure import Size
+from bench.scenarios import ingest
 from bench.scenarios.recipients_file import COUNTRIES, write_recipients
 
 
@@ -37,3 +39,25 @@ def test_numbers_alone_and_wide_files(tmp_path):
 def test_too_many_rows_for_a_country_are_refused(tmp_path):
     with pytest.raises(ValueError, match="different numbers"):
         write_recipients(tmp_path / "f", rows=52_000_000, seed=1, country="DE")
+
+
+def test_eight_columns_of_about_a_hundred_bytes_a_line(tmp_path):
+    expected = write_recipients(tmp_path / "f", rows=2000, seed=1, eight_columns=True)
+    lines = (tmp_path / "f").read_bytes().splitlines()
+    assert 95 < expected.size_bytes / expected.rows < 115
+    assert (len(lines), lines[0].count(b",")) == (2001, 7)
+    assert sum(line.count(b",") == 7 for line in lines) > 1980
+    links = {line.rpartition(b",")[2] for line in lines}
+    assert len(links) > 1950
+
+
+@pytest.mark.system
+def test_ingest_measures_both_shapes_beside_pyarrow_and_their_memory():
+    found = ingest.run(Size(repeats=1, count=20_000))
+    assert set(found.ratios) == {
+        "ingest 1 column/pyarrow.csv 1 column",
+        "ingest 8 columns/pyarrow.csv 8 columns",
+    }
+    assert all(spread.min > 0 for spread in found.ratios.values())
+    for name in ingest.TARGETS:
+        assert found.extra[f"{name} peak RSS MiB"] > 20
