@@ -5,7 +5,8 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +54,14 @@ class Round:
     def rate_per_s(self) -> float:
         return self.units / self.seconds
 
+    @classmethod
+    def sum(cls, turns: Sequence["Round"]) -> "Round":
+        return cls(
+            sum(one.units for one in turns),
+            sum(one.seconds for one in turns),
+            sum(one.cpu_s for one in turns),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -94,15 +103,47 @@ def timed(work: Callable[[], int]) -> Round:
     return Round(units, time.perf_counter() - began, time.process_time() - cpu_s)
 
 
-def side_by_side(contenders: Mapping[str, Contender], repeats: int) -> Comparison:
-    """Runs all contenders `repeats` times, every other time in reverse order."""
+@contextmanager
+def a_core_each(peer_pid: int) -> Iterator[None]:
+    """The peer on the last core, this process and what it starts on the first; as it was on leaving.
+
+    Else the scheduler puts both on one core for a while, and a round says where it put them. Does nothing
+    where there is one core. Linux only.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        yield
+        return
+    os.sched_setaffinity(peer_pid, cores[-1:])
+    os.sched_setaffinity(0, cores[:1])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def side_by_side(
+    contenders: Mapping[str, Contender], repeats: int, *, warm: bool = False, slices: int = 1
+) -> Comparison:
+    """Runs all contenders `repeats` times, every other time in reverse order.
+
+    warm: one turn of each before, which does not count (a processor that slept is slow at first).
+    slices: turns that make up one repeat of each, so that what disturbs the machine for some seconds
+    falls on all contenders of that repeat.
+    """
     if repeats < 1:
         raise ValueError("at least one repeat")
     names = list(contenders)
+    for name in names if warm else ():
+        contenders[name]()
     rounds: dict[str, list[Round]] = {name: [] for name in names}
-    for turn in range(repeats):
-        for name in names if turn % 2 == 0 else reversed(names):
-            rounds[name].append(contenders[name]())
+    for repeat in range(repeats):
+        turns: dict[str, list[Round]] = {name: [] for name in names}
+        for turn in range(slices):
+            for name in names if (repeat + turn) % 2 == 0 else reversed(names):
+                turns[name].append(contenders[name]())
+        for name in names:
+            rounds[name].append(Round.sum(turns[name]))
     ours = [one.rate_per_s for one in rounds[names[0]]]
     theirs = {name: [one.rate_per_s for one in rounds[name]] for name in names[1:]}
     return Comparison(

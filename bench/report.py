@@ -7,7 +7,7 @@ from typing import Any
 from bench.measure import Comparison, Spread, machine
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """What a scenario has to reach: the median of a ratio."""
 

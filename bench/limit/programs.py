@@ -47,6 +47,7 @@ class Sink:
 
     def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
         self._process = process
+        self.pid = process.pid
         self.port = port
 
     def counts(self) -> dict[str, int]:

@@ -49,10 +49,10 @@ def run(size: Size) -> Result:
         comparison = side_by_side(contenders, size.repeats)
     fastest = min((comparison.ratios["durable/smpplib"], comparison.ratios["durable/smpp34"]),
                   key=lambda ratio: ratio.median)  # fmt: skip
-    targets = [Target("over the fastest Python library", OVER_LIBRARIES, fastest.median)]
+    targets = [Target(name="over the fastest Python library", ratio=fastest.median, target=OVER_LIBRARIES)]
     if count >= LARGE:
         ratio = comparison.ratios["durable/durable, a tenth"]
-        targets.append(Target("as fast as a tenth of it", AS_FAST, ratio.median))
+        targets.append(Target(name="as fast as a tenth of it", ratio=ratio.median, target=AS_FAST))
     mine = [each for each in outcomes if each["recipients"] == count]
     last = mine[-1]
     return compared(

@@ -160,8 +160,12 @@ def _result(count: int, repeats: int, found: dict[str, tuple[Shape, Comparison, 
             f"{name} peak RSS growth MiB": round(growth, 1),
         }
         targets += [
-            Target(f"{name} of pyarrow.csv", ratio.median, TARGETS[name]),
-            Target(f"{name}: {RSS_GROWTH_MIB} MiB to its growth", RSS_GROWTH_MIB / max(growth, 1.0), 1.0),
+            Target(name=f"{name} of pyarrow.csv", ratio=ratio.median, target=TARGETS[name]),
+            Target(
+                name=f"{name}: {RSS_GROWTH_MIB} MiB to its growth",
+                ratio=RSS_GROWTH_MIB / max(growth, 1.0),
+                target=1.0,
+            ),
         ]
         void = void or comparison.void(f"pyarrow.csv {shape.name}")
     _, first, _ = next(iter(found.values()))

@@ -3,7 +3,7 @@
 from bench.measure import Size, peak_rss_bytes, side_by_side
 from bench.report import Result, Target, compared
 from bench.scenarios.messages import TEXT, messages
-from bench.scenarios.submit import BATCH_ROWS, WINDOW, SinkKind, our_round, smsc_of
+from bench.scenarios.submit import BATCH_ROWS, SLICES, WINDOW, SinkKind, our_round, smsc_of
 
 OF_SINGLE = 0.5
 MOST_PARTS = 10
@@ -14,7 +14,7 @@ EMOJI_TEXT = ("📦 " + TEXT + " 😀 " + _FILLER * 3)[:290]  # the same in UCS-
 
 
 def run(size: Size, sink_kind: SinkKind = "c") -> Result:
-    count = size.units(default=400_000, quick=10_000)
+    count = size.units(default=600_000, quick=10_000)
     kinds = {
         "one part": messages(BATCH_ROWS),
         "gsm, 300 characters": messages(BATCH_ROWS, text=GSM_TEXT, most_parts=MOST_PARTS),
@@ -28,6 +28,8 @@ def run(size: Size, sink_kind: SinkKind = "c") -> Result:
                 for name, rows in kinds.items()
             },
             size.repeats,
+            warm=not size.quick,
+            slices=1 if size.quick else SLICES,
         )
     ratios = {f"{name}/one part": comparison.ratio(name, "one part") for name in list(kinds)[1:]}
     parameters = {
@@ -36,6 +38,7 @@ def run(size: Size, sink_kind: SinkKind = "c") -> Result:
         "parts": {name: comparison.rounds[name][0].units / (count // fewer[name]) for name in kinds},
         "sink": sink_kind,
         "repeats": size.repeats,
+        "slices": 1 if size.quick else SLICES,
     }
     return compared(
         "parts",
@@ -44,6 +47,6 @@ def run(size: Size, sink_kind: SinkKind = "c") -> Result:
         comparison,
         peak_rss_bytes(),
         cost={"cpu_us": comparison.cpu_us},
-        targets=[Target(name, spread.median, OF_SINGLE) for name, spread in ratios.items()],
+        targets=[Target(name=name, ratio=spread.median, target=OF_SINGLE) for name, spread in ratios.items()],
         parts_to_one={name: round(spread.median, 3) for name, spread in ratios.items()},
     )

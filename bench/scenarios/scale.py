@@ -58,7 +58,8 @@ def run(size: Size) -> Result:
         ratios=ratios,
         cost={f"engine_cpu_us, {shape.name}": _median_cpu_us(found) for shape, found in outcomes.items()},
         targets=[
-            Target(f"messages a CPU second, {name}", LEAST, ratio.median) for name, ratio in ratios.items()
+            Target(name=f"messages a CPU second, {name}", ratio=ratio.median, target=LEAST)
+            for name, ratio in ratios.items()
         ],
     )
 

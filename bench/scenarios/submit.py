@@ -11,11 +11,19 @@ from typing import Literal
 import uvloop
 
 from bench.limit.programs import limit_round, sink
-from bench.measure import Comparison, InvalidRun, Round, Size, peak_rss_bytes, side_by_side
+from bench.measure import (
+    Comparison,
+    InvalidRun,
+    Round,
+    Size,
+    a_core_each,
+    peak_rss_bytes,
+    side_by_side,
+)
 from bench.report import Result, Target, compared
 from bench.scenarios.libraries import smpp34_round, smpplib_round
 from bench.scenarios.messages import Messages, encoder, messages
-from bench.scenarios.smsc_process import smsc
+from bench.scenarios.smsc_process import smsc_process
 from bench.scenarios.syscalls import syscalls_a_unit
 from engine._fast import PURE
 from engine._fast.columns import EncodedBatch, ReceiptBatch, ResultBatch
@@ -25,6 +33,7 @@ WINDOW = 1000
 RTT_WINDOWS = (10, 100, 1_000, 10_000)
 BATCH_ROWS = 4096
 DEADLINE_S = 300.0
+SLICES = 12  # of a repeat
 SMALL_WINDOW = 100  # up to here wake-ups bound the rate: another target
 
 OVER_LIBRARIES = 30.0
@@ -153,6 +162,7 @@ def run(size: Size, window: int | None = None, rtt_ms: float = 0.0, sink_kind: S
         "sink": sink_kind,
         "receipts": "one a message, acknowledged at once",
         "repeats": size.repeats,
+        "slices": 1 if size.quick else SLICES,
     }
     return compared(
         "submit",
@@ -168,12 +178,15 @@ def run(size: Size, window: int | None = None, rtt_ms: float = 0.0, sink_kind: S
 
 @contextmanager
 def smsc_of(kind: SinkKind, rtt_ms: float) -> Iterator[int]:
-    """The port of a C sink, or of the simulator, in a process of its own."""
+    """The port of a C sink, or of the simulator, in a process of its own and on a core of its own."""
     if kind == "c":
-        with sink(rtt_us=round(rtt_ms * 1000)) as one:
+        with sink(rtt_us=round(rtt_ms * 1000)) as one, a_core_each(one.pid):
             yield one.port
         return
-    with smsc("--receipt-delay-ms", "0", "--latency-ms", str(rtt_ms)) as port:
+    with (
+        smsc_process("--receipt-delay-ms", "0", "--latency-ms", str(rtt_ms)) as (port, pid),
+        a_core_each(pid),
+    ):
         yield port
 
 
@@ -189,25 +202,25 @@ def pdu_file(window: int) -> Iterator[Path]:
 
 
 def _messages(size: Size, window: int, rtt_ms: float) -> int:
-    """How many: where a round trip bounds the rate, about a second of them."""
+    """How many: where a round trip bounds the rate, about a third of a second of them."""
     if rtt_ms:
-        round_trips = max(2, round((100 if size.quick else 1000) / rtt_ms))
+        round_trips = max(2, round((100 if size.quick else 300) / rtt_ms))
         return min(size.units(1_000_000, 1_000_000), round_trips * window)
-    return size.units(400_000 if window > SMALL_WINDOW else 40 * WINDOW, 10_000)
+    return size.units(1_200_000 if window > SMALL_WINDOW else 50 * WINDOW, 10_000)
 
 
 def _compare(port: int, rows: Messages, window: int, size: Size, rtt_ms: float, pdus: Path) -> Comparison:
     count = _messages(size, window, rtt_ms)
-    longer = count if rtt_ms else count * 4  # it is that much faster: as long a round
+    longer = count if rtt_ms or window <= SMALL_WINDOW else count * 3  # it is faster: as long a round
     contenders = {
         "link": lambda: our_round(port, count, rows, window),
         "limit": lambda: limit_round(port, longer, window, pdus)[0],
     }
     if not rtt_ms:
-        few = max(100, count // 80)
+        few = max(100, min(count, 1_500))
         contenders["smpplib"] = lambda: smpplib_round(port, few, window)
         contenders["smpp34"] = lambda: smpp34_round(port, few, window)
-    return side_by_side(contenders, size.repeats)
+    return side_by_side(contenders, size.repeats, warm=not size.quick, slices=1 if size.quick else SLICES)
 
 
 def _joined(comparisons: dict[int, Comparison]) -> Comparison:
@@ -230,12 +243,16 @@ def _joined(comparisons: dict[int, Comparison]) -> Comparison:
 def _targets(comparison: Comparison, window: int, rtt_ms: float) -> Sequence[Target]:
     of_limit = comparison.ratios["link/limit"].median
     if rtt_ms:
-        return [Target(f"limit client, window {window}, {rtt_ms:g} ms", of_limit, OF_LIMIT_WITH_RTT)]
+        return [
+            Target(
+                name=f"limit client, window {window}, {rtt_ms:g} ms", ratio=of_limit, target=OF_LIMIT_WITH_RTT
+            )
+        ]
     if window <= SMALL_WINDOW:
-        return [Target(f"limit client, window {window}", of_limit, OF_LIMIT_SMALL_WINDOW)]
+        return [Target(name=f"limit client, window {window}", ratio=of_limit, target=OF_LIMIT_SMALL_WINDOW)]
     fastest = max(("smpplib", "smpp34"), key=lambda name: comparison.rates[name].median)
     over = comparison.ratios[f"link/{fastest}"].median
     return [
-        Target(f"fastest Python library ({fastest})", over, OVER_LIBRARIES),
-        Target("limit client, with receipts", of_limit, OF_LIMIT),
+        Target(name=f"fastest Python library ({fastest})", ratio=over, target=OVER_LIBRARIES),
+        Target(name="limit client, with receipts", ratio=of_limit, target=OF_LIMIT),
     ]

@@ -27,7 +27,7 @@ def syscalls_a_unit(scenario: str, port: int, window: int, rtt_ms: float = 0.0) 
 
 def _traced(scenario: str, port: int, count: int, window: int) -> int:
     code = (
-        "from bench.cli import _log_warnings_only; _log_warnings_only();"
+        "from bench.quiet import log_warnings_only; log_warnings_only();"
         f"from {scenario} import BATCH_ROWS, messages, our_round;"
         f"our_round({port}, {count}, messages(BATCH_ROWS), {window})"
     )

@@ -53,6 +53,7 @@ _SETTLE_EVERY_S = 2.0
 _INDEX_EVERY_S = 60.0
 _FENCED_ONLY_S = 1e9
 _UNFIT_AGAIN_S = 10.0
+_EXPRESS_FIRST_S = 0.02  # what else may have changed is looked at that much later
 
 
 class Dispatcher:
@@ -99,6 +100,7 @@ class Dispatcher:
         self._adding: set[LegKey] = set()
         self._looked = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._wake: asyncio.TimerHandle | None = None
         self._shared = asyncio.Event()
         self._halted = asyncio.Event()
         self._asked = asyncio.Event()
@@ -159,6 +161,8 @@ class Dispatcher:
         """No feeding; unwritten rows given back, responses awaited, results flushed, unbound: in
         `timeout_s`."""
         self._status = "stopping"
+        if self._wake is not None:
+            self._wake.cancel()
         until = time.monotonic() + timeout_s
         await self._bus.stop()
         await _cancel(*self._tasks[1:])
@@ -181,6 +185,11 @@ class Dispatcher:
     def wake(self) -> None:
         """Campaigns, accounts, channels or shares changed: look again now."""
         self._urgent.set()
+        if self._wake is None:
+            self._wake = asyncio.get_running_loop().call_later(_EXPRESS_FIRST_S, self._awake)
+
+    def _awake(self) -> None:
+        self._wake = None
         self._looked.set()
         self._shared.set()
         self._asked.set()

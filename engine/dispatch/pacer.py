@@ -12,7 +12,10 @@ from engine.dispatch.response_time import ResponseTime
 WRITE_S = 0.010  # at most this much worth of parts a write, or even spacing is lost
 BANK_S = 0.200  # what late wake-ups may make up for, within the second's limit
 PAY_BACK = 0.99  # of it, while what a write after a pause had in advance is paid back
-TICKS_PER_S = 100  # how finely the last second is remembered
+TICKS_PER_S = 200  # how finely the last second is remembered
+EXPRESS_MORE = (
+    0.005  # of the second's limit, at least one: a second that is full of bulk lets express through
+)
 FLOOR = 0.10  # of the set TPS, however many throttles
 LEAST = 0.01  # of it, whatever the response times say
 CUT = 0.8  # the rate after a second of throttles, once per CUT_EVERY_S
@@ -57,8 +60,12 @@ class Pacer:
             raise ValueError("tps must be positive")
         self._allowed = self.rate_per_s = self.rate_per_s or self.tps
 
-    def tokens(self, now: float) -> int:
-        """Parts that may be written now: at most 10 ms worth, at least 1 when one is due."""
+    def tokens(self, now: float, *, express: bool = False) -> int:
+        """Parts that may be written now: at most 10 ms worth, at least 1 when one is due. `express`: of
+        express work, which does not wait where the second is full.
+
+        After a pause that was made up for, the second is full when the pause comes by again.
+        """
         self._probe(now)
         if self.closed:
             return 0
@@ -67,7 +74,8 @@ class Pacer:
             return 0
         self._forget(now)
         due = int(min(self.rate_per_s * behind + 1, max(1.0, self.rate_per_s * WRITE_S)))
-        return max(0, min(due, ceil(self.rate_per_s) - self._taken))
+        limit = ceil(self.rate_per_s) + (max(1, int(self.rate_per_s * EXPRESS_MORE)) if express else 0)
+        return max(0, min(due, limit - self._taken))
 
     def take(self, count: int, now: float, pdus: int = 0) -> None:
         """Spend `count` tokens, whether or not they were there (a message's parts go together); `pdus`: in so

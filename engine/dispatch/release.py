@@ -46,6 +46,9 @@ async def release(
         if not wanted:
             return done
         ids = await partitions.allot(connection, [each.row_count for each in wanted])
+        for each in wanted:
+            end = each.row_start + each.row_count
+            done.positions[each.leg] = after(runs[each.leg].chunk_rows, each.chunk_no, end)
         await connection.execute(
             queries["release"],
             ids,
@@ -56,12 +59,6 @@ async def release(
             [runs[each.leg].place(each.chunk_no, each.row_start) for each in wanted],
             [each.row_count for each in wanted],
             worker_id,
-        )
-        for each in wanted:
-            end = each.row_start + each.row_count
-            done.positions[each.leg] = after(runs[each.leg].chunk_rows, each.chunk_no, end)
-        await connection.execute(
-            queries["advance_plan"],
             [leg.campaign_id for leg in done.positions],
             [leg.leg_no for leg in done.positions],
             [chunk_no for chunk_no, _ in done.positions.values()],

@@ -111,6 +111,9 @@ class Sender:
         if now < self.paused_until or now >= shared.fence.deadline or not (self.ready and bind.writable):
             return 0
         budget = min(bind.free, shared.pacer.tokens(now))
+        if self.express:
+            express = min(self.express, shared.pacer.tokens(now, express=True))
+            budget = max(budget, min(bind.free, express))
         written = 0
         while written < budget:
             retry = shared.retries.take(budget - written, now - OVERDUE_S if self.express else now)

@@ -7,7 +7,6 @@ submissions has only its key; a closed one gets its (account, smsc id) and msisd
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
-import asyncpg
 import structlog
 
 from engine import faults
@@ -54,13 +53,12 @@ async def allot(
     """
     assert connection.is_in_transaction()
     day = today() if day is None else day
-    queries = load("partitions")
-    hot = await connection.fetchrow(queries["hot"], day)
-    if hot is None or hot["planned_rows"] >= rotate_rows or hot["next_number"] + len(row_counts) > _NUMBERS:
-        hot = await _rotate(connection, day, rotate_rows)
-    first = hot["next_number"]
-    await connection.execute(queries["advance"], day, hot["partition_no"], len(row_counts), sum(row_counts))
-    return [slice_id(day, hot["partition_no"], first + i) for i in range(len(row_counts))]
+    wanted = (load("partitions")["advance"], day, len(row_counts), sum(row_counts), rotate_rows, _NUMBERS)
+    hot = await connection.fetchrow(*wanted)
+    while hot is None:
+        await _rotate(connection, day, rotate_rows)
+        hot = await connection.fetchrow(*wanted)
+    return [slice_id(day, hot["partition_no"], hot["first"] + i) for i in range(len(row_counts))]
 
 
 async def ensure(pool: Pool, *, day: int | None = None) -> None:
@@ -71,12 +69,13 @@ async def ensure(pool: Pool, *, day: int | None = None) -> None:
             await _rotate(connection, day, ROTATE_ROWS)
 
 
-async def _rotate(connection: Connection, day: int, rotate_rows: int) -> asyncpg.Record:
+async def _rotate(connection: Connection, day: int, rotate_rows: int) -> None:
+    """A fresh partition, where the day's hot one is full or there is none."""
     queries = load("partitions")
     await connection.execute(queries["lock"], _LOCK)
     hot = await connection.fetchrow(queries["hot"], day)  # another process may have been faster
     if hot is not None and hot["planned_rows"] < rotate_rows and hot["next_number"] < _NUMBERS // 2:
-        return hot
+        return
     partition_no = 0 if hot is None else hot["partition_no"] + 1
     assert partition_no < _PARTITIONS, "out of partitions for one day"
     name, receipts = (f"{parent}_{day}_{partition_no}" for parent in ("submissions", "receipts"))
@@ -88,9 +87,6 @@ async def _rotate(connection: Connection, day: int, rotate_rows: int) -> asyncpg
         await attach(connection, parent=parent, name=partition, low=low, high=high)
     await connection.execute(queries["insert"], day, partition_no, name, receipts)
     log.info("partition attached", name=name)
-    fresh = await connection.fetchrow(queries["hot"], day)
-    assert fresh is not None
-    return fresh
 
 
 async def attach(connection: Connection, *, parent: str, name: str, low: int, high: int) -> None:

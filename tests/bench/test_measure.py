@@ -99,7 +99,10 @@ def test_a_table_shows_rates_and_ratios() -> None:
 
 def test_a_table_says_what_a_unit_costs_which_targets_were_met_and_why_it_is_void() -> None:
     comparison = side_by_side({"ours": lambda: Round(1, 1.0, 1.0)}, 1)
-    targets = [Target("the limit", 0.9, 0.85), Target("the library", 29.9, 30)]
+    targets = [
+        Target(name="the limit", ratio=0.9, target=0.85),
+        Target(name="the library", ratio=29.9, target=30),
+    ]
     result = compared(
         "submit", "message", {}, comparison, 0, cost={"cpu_us": 0.5}, targets=targets, void="it was busy"
     )

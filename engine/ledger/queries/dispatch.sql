@@ -200,16 +200,17 @@ FROM legs
 JOIN unnest($1::uuid[], $2::smallint[]) AS w (campaign_id, leg_no) USING (campaign_id, leg_no);
 
 -- name: release
+-- The slices, and where the legs stand after them.
+WITH advanced AS (
+    UPDATE legs l SET next_chunk = p.next_chunk, next_row = p.next_row
+    FROM unnest($9::uuid[], $10::smallint[], $11::int[], $12::int[]) AS p(campaign_id, leg_no, next_chunk, next_row)
+    WHERE l.campaign_id = p.campaign_id AND l.leg_no = p.leg_no
+)
 INSERT INTO slices (slice_id, campaign_id, leg_no, chunk_no, channel_id, lane, row_start, row_count, worker_id)
 SELECT r.slice_id, r.campaign_id, r.leg_no, r.chunk_no, r.channel_id, c.lane, r.row_start, r.row_count, $8
 FROM unnest($1::bigint[], $2::uuid[], $3::smallint[], $4::int[], $5::int[], $6::int[], $7::int[])
      AS r(slice_id, campaign_id, leg_no, channel_id, chunk_no, row_start, row_count)
 JOIN campaigns c USING (campaign_id);
-
--- name: advance_plan
-UPDATE legs l SET next_chunk = p.next_chunk, next_row = p.next_row
-FROM unnest($1::uuid[], $2::smallint[], $3::int[], $4::int[]) AS p(campaign_id, leg_no, next_chunk, next_row)
-WHERE l.campaign_id = p.campaign_id AND l.leg_no = p.leg_no;
 
 -- name: claim
 -- Compare-and-swap on the slices' watermarks, by a worker whose lease holds, where no stop covers them. One range a

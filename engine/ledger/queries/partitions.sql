@@ -8,9 +8,17 @@ LIMIT 1
 FOR UPDATE;
 
 -- name: advance
-UPDATE submission_partitions
-SET next_number = next_number + $3, planned_rows = planned_rows + $4
-WHERE day = $1 AND partition_no = $2;
+-- The first of $2 numbers of the day's hot partition; nothing where it has $4 rows already, or not so many of $5 numbers.
+UPDATE submission_partitions p
+SET next_number = p.next_number + $2, planned_rows = p.planned_rows + $3
+FROM (SELECT partition_no
+      FROM submission_partitions
+      WHERE day = $1
+      ORDER BY partition_no DESC
+      LIMIT 1
+      FOR UPDATE) hot
+WHERE p.day = $1 AND p.partition_no = hot.partition_no AND p.planned_rows < $4 AND p.next_number + $2 <= $5
+RETURNING p.partition_no, p.next_number - $2 AS first;
 
 -- name: lock
 SELECT pg_advisory_xact_lock($1);

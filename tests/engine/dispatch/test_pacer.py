@@ -34,6 +34,39 @@ def test_no_second_holds_more_than_the_rate_and_a_tick(tps: int, steps: list[flo
         assert in_second <= tps * (1 + 1 / TICKS_PER_S) + 1
 
 
+@given(
+    tps=st.integers(1, 100_000),
+    steps=st.lists(st.tuples(st.floats(0.0001, 0.5), st.booleans()), min_size=1, max_size=200),
+)
+def test_express_in_a_full_second_stays_within_a_hundredth_and_one(
+    tps: int, steps: list[tuple[float, bool]]
+) -> None:
+    pacer, now, taken = Pacer(tps), 100.0, []
+    for step, express in steps:
+        now += step
+        count = pacer.tokens(now, express=express)
+        pacer.take(count, now)
+        taken.append((now, count))
+    for start, _ in taken:
+        in_second = sum(count for at, count in taken if start <= at < start + 1)
+        assert in_second <= tps * 1.01 + 1
+
+
+@pytest.mark.parametrize("tps", [50, 1000, 10_000])
+def test_express_does_not_wait_where_a_pause_that_was_made_up_for_comes_by_again(tps: int) -> None:
+    pacer, now = Pacer(tps), 10.0
+    full = let_through = 0
+    while now < 13.0:
+        count = pacer.tokens(now)
+        if not count and pacer.next_at() <= now:
+            full += 1
+            let_through += pacer.tokens(now, express=True) > 0
+        pacer.take(count, now)
+        now += 0.15 if 11.0 <= now < 11.001 else 0.001
+    assert full
+    assert let_through == full
+
+
 @given(tps=st.integers(1, 100_000), idle_s=st.floats(0, 1000))
 def test_a_write_carries_at_most_ten_milliseconds_worth(tps: int, idle_s: float) -> None:
     pacer = Pacer(tps)
