@@ -74,7 +74,8 @@ class Person:
 
     def approve(self, campaign: str) -> None:
         entry = self._get(f"/moderation/{campaign}").json()
-        self._post(f"/moderation/{campaign}/approve", version=str(entry["version"]))
+        form = {"version": str(entry["version"]), "opened": str(entry["opened"])}
+        self._post(f"/moderation/{campaign}/approve", **form)
 
     def page(self, path: str) -> str:
         """A page as a browser gets it."""

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from starlette.applications import Starlette
 
 from control_plane.app import CertificatesError, api_app, opened, ui_app
+from control_plane.documents.migrate import SchemaTooNew
 from control_plane.errors import NotFound, StoreUnavailable
 from control_plane.identity.model import FirstLogin
 from control_plane.services import Services
@@ -39,7 +40,15 @@ class StartError(Exception):
 
 
 # What a person is told in one line instead of a traceback.
-TOLD = (StartError, StoreUnavailable, KeyFileError, CertificatesError, NotFound, tomllib.TOMLDecodeError)
+TOLD = (
+    StartError,
+    StoreUnavailable,
+    SchemaTooNew,
+    KeyFileError,
+    CertificatesError,
+    NotFound,
+    tomllib.TOMLDecodeError,
+)
 
 
 class Server(uvicorn.Server):

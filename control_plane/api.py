@@ -22,15 +22,20 @@ async def health(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 where the document store and the engine answer, else 503 with what does not."""
+    """200 where the document store and the engine answer, else 503 with what does not. `audit`: what waits in
+    the fallback file, and what was lost."""
     services: Services = request.app.state.services
     store, engine = await asyncio.gather(_store(services), _engine(services))
     checks = {"documents": store, "engine": engine}
     stopping = services.stopping.is_set()
     well = not stopping and all(check == "ok" for check in checks.values())
     status = "ok" if well else "stopping" if stopping else "not ready"
+    fallback = services.spool.view()
+    audit = {"fallback_bytes": fallback.waiting_bytes, "lost_events": fallback.lost}
     return JSONResponse(
-        {"status": status, "checks": checks}, status_code=200 if well else 503, headers=NO_STORE
+        {"status": status, "checks": checks, "audit": audit},
+        status_code=200 if well else 503,
+        headers=NO_STORE,
     )
 
 

@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from control_plane.core_fake_money import FakeMoney
+from control_plane import core_fake_texts
 from control_plane.core_fake_operations import STARTED, refuse
+from control_plane.core_fake_people import FakePeople
 from engine.core_api import schema
 from engine.core_api.client import CoreUnavailable
 
@@ -24,21 +25,20 @@ TRANSITIONS: dict[schema.Command, tuple[tuple[schema.CampaignState, ...], schema
 }
 
 
-class FakeCore(FakeMoney):
+class FakeCore(FakePeople):
     """See Core. `away`: nothing is reached. `lose_answers`: commands are done, their answers never arrive.
 
-    `planned` are the channels of campaigns by routes: a test says them.
+    `planned` are the channels of campaigns by routes, `rendered` other texts than `{{name}}` makes: a test
+    says them.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.lose_answers = False
-        self._uploads: dict[UUID, schema.Upload] = {}
-        self._numbers: dict[UUID, set[str]] = {}
         self._tails: dict[UUID, bytes] = {}
-        self._campaigns: dict[UUID, schema.Campaign] = {}
         self._answers: dict[UUID, schema.Campaign] = {}
         self.planned: dict[UUID, list[schema.CampaignChannel]] = {}
+        self.rendered: dict[UUID, schema.RenderedTexts] = {}
 
     async def close(self) -> None:
         self.away = True
@@ -75,7 +75,7 @@ class FakeCore(FakeMoney):
                 has_header=False,
                 msisdn_column="1",
             )
-            self._numbers[spec.upload_id] = set()
+            self._numbers[spec.upload_id] = {}
             self._tails[spec.upload_id] = b""
         return self._uploads[spec.upload_id]
 
@@ -125,14 +125,15 @@ class FakeCore(FakeMoney):
             schema.TextSample(
                 msisdn=number, text=spec.text, encoding="gsm", characters=len(spec.text), parts=1
             )
-            for number in numbers[: spec.samples]
+            for number in (numbers if spec.upload_id else [""] if spec.text else [])[: spec.samples]
         ]
+        messages = len(numbers) if spec.upload_id else int(bool(spec.text))  # without a file, the text alone
         return schema.TextCount(
             recipients=len(numbers),
-            parts=len(numbers),
-            gsm=len(numbers),
+            parts=messages,
+            gsm=messages,
             ucs2=0,
-            parts_histogram=[len(numbers)],
+            parts_histogram=[messages],
             unknown_columns=[name for name in names if name not in known],
             forced_ucs2=[],
             samples=sample,
@@ -157,6 +158,9 @@ class FakeCore(FakeMoney):
                 spec.upload_id,
                 spec.channel,
                 spec.category,
+                spec.options,
+                spec.in_doubt,
+                upload.accepted,
             ]
             self._campaigns[spec.campaign_id] = schema.Campaign(
                 campaign_id=spec.campaign_id,
@@ -251,6 +255,20 @@ class FakeCore(FakeMoney):
             next=None,
         )
 
+    async def campaign_texts(self, campaign_id: UUID) -> schema.RenderedTexts:
+        campaign = await self.campaign(campaign_id)
+        if campaign_id in self.rendered:
+            return self.rendered[campaign_id]
+        columns = self._uploads[campaign.upload_id].columns
+        return core_fake_texts.texts_of(campaign, self._numbers[campaign.upload_id], columns)
+
+    async def search_texts(
+        self, campaign_id: UUID, question: schema.RenderedSearch
+    ) -> schema.RenderedMatches:
+        campaign = await self.campaign(campaign_id)
+        columns = self._uploads[campaign.upload_id].columns
+        return core_fake_texts.search(campaign, self._numbers[campaign.upload_id], columns, question)
+
     async def equation(self, campaign_id: UUID) -> schema.Equation:
         campaign = await self.campaign(campaign_id)
         upload = await self.upload(campaign.upload_id)
@@ -276,14 +294,16 @@ class FakeCore(FakeMoney):
 
     def _take(self, upload_id: UUID, size: int, lines: list[bytes]) -> None:
         numbers, upload = self._numbers[upload_id], self._uploads[upload_id]
-        fields = [line.partition(b",")[0].strip() for line in lines if line.strip()]
-        if fields and not upload.lines and not fields[0].isdigit():
+        fields = [line.split(b",") for line in lines if line.strip()]
+        if fields and not upload.lines and not fields[0][0].strip().isdigit():
             self._put(upload_id, has_header=True)
             upload = self._uploads[upload_id]
             del fields[0]
-        good = [field.decode() for field in fields if field.isdigit()]
+        good = [field for field in fields if field[0].strip().isdigit()]
         before = len(numbers)
-        numbers.update(good)
+        for field in good:
+            name = field[1].decode() if len(field) > 1 else ""
+            numbers.setdefault(field[0].strip().decode(), name)
         new = len(numbers) - before
         self._put(
             upload_id,

@@ -32,6 +32,27 @@ class Forbidden(ControlPlaneError):
     type = "forbidden"
 
 
+class Suspended(Forbidden):
+    """The workspace is suspended: its people look, and nothing in it changes."""
+
+    type = "workspace-suspended"
+
+    def __init__(self) -> None:
+        super().__init__("The workspace is suspended: nothing in it can be changed, submitted or approved.")
+
+
+class SendsNothing(Forbidden):
+    """The Master workspace runs the installation; nothing is sent from it."""
+
+    type = "sends-nothing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The Master workspace sends nothing: campaigns, senders and templates belong to a workspace of "
+            "their own."
+        )
+
+
 class Invalid(ControlPlaneError):
     """The caller's input: one sentence for each field that is wrong."""
 
@@ -55,6 +76,15 @@ class Changed(Conflict):
 
     def __init__(self, what: str) -> None:
         super().__init__(f"The {what} was changed since you opened it. Look at it again.")
+
+
+class NotOpened(Conflict):
+    """Approved without having been opened as it stands, or too long ago."""
+
+    type = "not-opened"
+
+    def __init__(self) -> None:
+        super().__init__("Open it and look at what would go out before you approve it.")
 
 
 class AlreadyDecided(Conflict):

@@ -29,6 +29,21 @@ class Metrics:
             registry=self.registry,
         )
         self.audit_events = Counter("heliograph_audit_events", "Audit events stored.", registry=self.registry)
+        self.audit_fallback_events = Counter(
+            "heliograph_audit_fallback_events",
+            "Audit events written to the fallback file because the documents did not answer.",
+            registry=self.registry,
+        )
+        self.audit_fallback_bytes = Gauge(
+            "heliograph_audit_fallback_bytes",
+            "Size of the audit's fallback file; it is full at the setting AUDIT_FALLBACK_BYTES.",
+            registry=self.registry,
+        )
+        self.audit_lost_events = Counter(
+            "heliograph_audit_lost_events",
+            "Audit events that neither the documents nor the fallback file took. Alert on any.",
+            registry=self.registry,
+        )
         self.requests = Counter(
             "heliograph_http_requests",
             "Requests answered, by face (ui, api), method and status class.",

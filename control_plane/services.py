@@ -4,8 +4,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 from control_plane.audit.audit import Audit
+from control_plane.audit.search import Searches
 from control_plane.audit.spool import Spool
+from control_plane.campaigns.archive import Archive
 from control_plane.campaigns.campaigns import Campaigns
+from control_plane.campaigns.emergency import Emergencies
 from control_plane.campaigns.reconciler import Reconciler
 from control_plane.channels.channels import Channels
 from control_plane.channels.error_map import ErrorMaps
@@ -13,8 +16,12 @@ from control_plane.clock import Clock
 from control_plane.core import Core
 from control_plane.documents.store import DocumentStore
 from control_plane.doubts.doubts import Doubts
+from control_plane.erasure.people_data import PeopleData
+from control_plane.exports.exports import Exports
+from control_plane.exports.writer import Writer
 from control_plane.identity.bootstrap import Bootstrap
 from control_plane.identity.identity import Identity
+from control_plane.identity.people import People
 from control_plane.identity.remembered import Remembered
 from control_plane.metrics import Metrics
 from control_plane.moderation.moderation import Moderation
@@ -23,7 +30,10 @@ from control_plane.routing.routing import Routing
 from control_plane.senders.senders import Senders
 from control_plane.settings import ControlPlaneSettings
 from control_plane.stops.stops import Stops
+from control_plane.templates.templates import Templates
 from control_plane.traffic.traffic import Traffic
+from control_plane.workspaces.counts import Counts
+from control_plane.workspaces.looks import Looks
 from control_plane.workspaces.workspaces import Workspaces
 
 
@@ -39,8 +49,18 @@ class Services:
     remembered: Remembered
     bootstrap: Bootstrap
     workspaces: Workspaces
+    looks: Looks
+    counts: Counts
+    people: People
     senders: Senders
+    templates: Templates
     campaigns: Campaigns
+    archive: Archive
+    exports: Exports
+    export_writer: Writer
+    people_data: PeopleData
+    emergencies: Emergencies
+    searches: Searches
     moderation: Moderation
     channels: Channels
     error_maps: ErrorMaps

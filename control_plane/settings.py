@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from control_plane.documents.choice import kind
 
 PREFIX = "HELIOGRAPH_CONTROL_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -21,14 +23,16 @@ class ControlPlaneSettings(BaseSettings):
     Raises pydantic.ValidationError with every fault at once.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     documents_dsn: SecretStr = Field(
-        description="PostgreSQL DSN of the documents' own database (not the engine's ledger)."
+        description="Where the documents live: `postgresql://...` or `mongodb://host:port/database` "
+        "(`mongodb+srv://`), a database of their own (not the engine's ledger)."
     )
     core_api_url: str = Field(
-        default="https://127.0.0.1:8443",
-        description="XX",
+        default="https://127.0.0.1:8443", description="Base URL of the engine's Core API, without a path."
     )
     certs_dir: Path = Field(
         default=Path("data/certs"), description="Folder of the client certificate (`heliograph certs`)."
@@ -63,7 +67,7 @@ class ControlPlaneSettings(BaseSettings):
         default=900,
         ge=60,
         description="With the documents away, a session that was confirmed within this time may still stop "
-        "the sending; nothing else.",
+        "the sending, pause and cancel campaigns; nothing else.",
     )
     argon2_time_cost: int = Field(default=3, ge=1, description="argon2id: passes over the memory.")
     argon2_memory_kib: int = Field(default=64 * 1024, ge=8, description="argon2id: KiB of memory.")
@@ -75,9 +79,34 @@ class ControlPlaneSettings(BaseSettings):
     sweep_interval_s: float = Field(
         default=1.0, gt=0, description="How often audit events are moved from their documents to the audit."
     )
+    exports_keep_s: int = Field(
+        default=24 * 3600,
+        ge=60,
+        le=30 * 24 * 3600,
+        description="How long a file of delivery records is kept to be downloaded.",
+    )
+    audit_retention_days: int = Field(
+        default=90,
+        ge=1,
+        le=3660,
+        description="How long the audit of what belongs to no workspace (logins, people) is kept; of a "
+        "workspace, its own setting says it.",
+    )
+    audit_fallback_bytes: int = Field(
+        default=200_000_000,
+        ge=10_000,
+        description="Cap of the file that takes audit events while the documents do not answer. Beyond it "
+        "changes are refused; stopping, pausing, cancelling and logging out still work.",
+    )
     demo_workspace: bool = Field(
         default=True, description="Make a demo workspace with an author, a moderator and a sender."
     )
+
+    @field_validator("documents_dsn")
+    @classmethod
+    def _names_a_store(cls, value: SecretStr) -> SecretStr:
+        kind(value.get_secret_value())
+        return value
 
     @classmethod
     def settings_customise_sources(

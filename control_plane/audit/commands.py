@@ -8,7 +8,7 @@ import msgspec
 
 from control_plane.access import MASTER_ID, Actor
 from control_plane.audit.audit import Audit
-from control_plane.audit.outbox import Event, event
+from control_plane.audit.outbox import Event, acted
 from control_plane.campaigns.engine_errors import engine
 from control_plane.clock import Clock
 from control_plane.errors import ControlPlaneError, EngineUnavailable
@@ -70,12 +70,10 @@ class Commands:
         details: Mapping[str, object] | None,
         workspace_id: UUID,
     ) -> Event:
-        return event(
+        return acted(
+            actor,
             action,
             self._clock(),
-            actor_id=actor.user_id,
-            actor=actor.email,
-            address=actor.address,
             workspace_id=workspace_id,
             target_kind=kind,
             target_name=name,

@@ -1,13 +1,15 @@
 """Campaigns of a workspace: written, filled with recipients, submitted and controlled."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from control_plane.access import Action, Member
 from control_plane.audit.outbox import with_event
+from control_plane.campaigns.content_rules import channel_problem, sealed_options
 from control_plane.campaigns.engine_errors import engine, sentence
 from control_plane.campaigns.model import (
     CAMPAIGNS,
@@ -25,6 +27,7 @@ from control_plane.documents.change import change
 from control_plane.documents.store import VersionConflict
 from control_plane.errors import Changed, Conflict, Invalid, NotFound, WrongOffset
 from control_plane.senders.model import SenderRevision
+from control_plane.templates.model import TemplateVersion
 from engine.core_api import schema
 
 FILE_NAME_LIMIT = 255
@@ -42,17 +45,23 @@ class Campaigns(CampaignReader):
         sender: str = "",
         text: str = "",
         channel: str = "",
+        template: str = "",
         options: Mapping[str, str] | None = None,
     ) -> Campaign:
         """A draft. `sender` is a revision's id or a sender's name, `channel` a name, "" (the engine's first)
-        or BY_ROUTES, `options` as the form has them.
+        or BY_ROUTES, `template` the id of an approved version, whose text it then takes, `options` as the
+        form has them.
 
         Invalid names the wrong fields.
         """
         member.require(Action.EDIT_CAMPAIGNS)
         problems = content_problems(name, text)
         chosen = read_options(options or {}, schema.NO_OPTIONS, problems)
-        revision = await self._chosen(member, sender, problems)
+        version = await self._chosen_template(member, template, problems)
+        revision = await self._chosen(member, sender, problems, read_channel(channel))
+        if version is not None:
+            chosen |= templated(version, chosen.get("options", schema.NO_OPTIONS))
+        chosen.setdefault("text", _newlines(text))
         now = self._clock()
         draft = Campaign(
             id=uuid4(),
@@ -60,7 +69,6 @@ class Campaigns(CampaignReader):
             name=name.strip(),
             sender_revision_id=revision.id if revision else None,
             sender=revision.sender if revision else "",
-            text=_newlines(text),
             **read_channel(channel),
             **chosen,
             author_id=member.actor.user_id,
@@ -81,13 +89,18 @@ class Campaigns(CampaignReader):
         sender: str | None = None,
         text: str | None = None,
         channel: str | None = None,
+        template: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Campaign:
-        """What is not None changes. After submitting only the name may: anything else is Conflict."""
+        """What is not None changes; `template` "" makes it free text. After submitting only the name may:
+        anything else is Conflict."""
         member.require(Action.EDIT_CAMPAIGNS)
         problems = content_problems(name, text)
         read_options(options or {}, schema.NO_OPTIONS, problems)
-        revision = await self._chosen(member, sender or "", problems)
+        version = await self._chosen_template(member, template or "", problems)
+        revision = await self._chosen(
+            member, sender or "", problems, read_channel(channel) if channel else {}
+        )
         wanted: dict[str, object] = {}
         if name is not None:
             wanted["name"] = name.strip()
@@ -98,9 +111,17 @@ class Campaigns(CampaignReader):
         if sender is not None:
             wanted["sender_revision_id"] = revision.id if revision else None
             wanted["sender"] = revision.sender if revision else ""
+        if template is not None:
+            wanted |= {"template_version_id": None, "template": ""}
 
         def decide(found: Campaign) -> Campaign:
             told = {**wanted, **read_options(options or {}, found.options, {})}
+            if version is not None:
+                told |= templated(version, told.get("options", found.options))
+            elif (
+                template is None and found.template_version_id and told.get("text", found.text) != found.text
+            ):
+                raise Invalid({"text": "The text is its template's. Choose free text to change it."})
             changed = {field: value for field, value in told.items() if getattr(found, field) != value}
             if not changed:
                 return found
@@ -109,7 +130,12 @@ class Campaigns(CampaignReader):
             edited = msgspec.structs.replace(found, **changed)
             details = {"fields": ", ".join(sorted(changed))}
             return self._touched(
-                member, edited, "campaign.edit", details, content=bool(changed.keys() - {"name"})
+                member,
+                edited,
+                "campaign.edit",
+                details,
+                content=bool(changed.keys() - {"name"}),
+                changes=dict(_differences(found, changed)),
             )
 
         return await self._change(member, campaign_id, decide)
@@ -122,13 +148,14 @@ class Campaigns(CampaignReader):
         member.require(Action.EDIT_CAMPAIGNS)
         seen = await self.get(member, campaign_id)
         _require_new(seen)
-        sender = await self._sender_of(member, seen)
-        review = await self._reviews.review(seen, sender)
+        review = await self._reviewed(member, seen)
         if not review.ready:
             raise Invalid(review.problems)
+        sender = review.sender
         channel = "" if seen.by_routes else seen.channel or review.channels[0]
         assert sender is not None
         assert seen.upload_id is not None
+        options = sealed_options(seen, sender)
         spec = schema.CampaignSpec(
             decision_id=uuid4(),
             campaign_id=uuid4() if seen.submissions else seen.id,
@@ -139,7 +166,7 @@ class Campaigns(CampaignReader):
             sender_revision_id=sender.id,
             text=seen.text,
             upload_id=seen.upload_id,
-            options=seen.options,
+            options=options,
             in_doubt=seen.in_doubt,
             lane=seen.lane,
             category=seen.category,
@@ -162,6 +189,7 @@ class Campaigns(CampaignReader):
                 found,
                 state="Building",
                 channel=channel,
+                options=options,
                 engine_id=spec.campaign_id,
                 submissions=found.submissions + 1,
                 manifest_hash="",
@@ -344,9 +372,8 @@ class Campaigns(CampaignReader):
     async def _change(
         self, member: Member, campaign_id: Id, decide: Callable[[Campaign], Campaign]
     ) -> Campaign:
-        scope = self._scope(member)
-        campaign = await scope.get(CAMPAIGNS, campaign_id)
-        return await change(scope, CAMPAIGNS, campaign.id, decide)
+        campaign = await self.get(member, campaign_id)  # who writes or controls one has to see it
+        return await change(self._scope(member), CAMPAIGNS, campaign.id, decide)
 
     def _touched(
         self,
@@ -356,6 +383,7 @@ class Campaigns(CampaignReader):
         details: dict[str, str] | None = None,
         *,
         content: bool = True,
+        changes: Mapping[str, tuple[object, object]] | None = None,
     ) -> Campaign:
         """With the change's event; who changes content is a contributor and will not decide it."""
         contributors = campaign.contributors
@@ -364,22 +392,66 @@ class Campaigns(CampaignReader):
         touched = msgspec.structs.replace(
             campaign, revision=campaign.revision + 1, changed_at=self._clock(), contributors=contributors
         )
-        return with_event(touched, self._event(member, action, campaign, details))
+        return with_event(touched, self._event(member, action, campaign, details, changes))
 
-    async def _chosen(self, member: Member, sender: str, problems: dict[str, str]) -> SenderRevision | None:
+    async def _chosen_template(
+        self, member: Member, version_id: str, problems: dict[str, str]
+    ) -> TemplateVersion | None:
+        if not version_id:
+            return None
+        try:
+            version = await self._templates.version(member, version_id)
+        except NotFound:
+            version = None
+        if version is None or version.status != "APPROVED":
+            problems["template"] = "This is not an approved template of the workspace."
+        return version
+
+    async def _chosen(
+        self, member: Member, sender: str, problems: dict[str, str], way: Mapping[str, Any]
+    ) -> SenderRevision | None:
         revision = await self._senders.choose(member, sender) if sender else None
         if sender and revision is None:
             problems["sender"] = "This is not an approved sender of the workspace."
+        if revision is not None and (way.get("channel") or way.get("by_routes")):
+            problem = channel_problem(revision, way["channel"], way["by_routes"])
+            problems |= {"channel": problem} if problem else {}
         if problems:
             raise Invalid(problems)
         return revision
 
 
 def _require_new(campaign: Campaign) -> None:
+    if campaign.archived:
+        raise Conflict("It is archived. Restore it first.")
     if campaign.state == "Approved":
         raise Conflict("It is approved: what was approved is what is sent. Copy it to change it.")
     if campaign.state != "New":
         raise Conflict("It is submitted. Withdraw it to change it.")
+
+
+def templated(version: TemplateVersion, options: schema.MessageOptions) -> dict[str, Any]:
+    """A draft's fields that its template says: the text, and under which id it is registered."""
+    dlt = {"dlt_template_id": version.content.dlt_template_id} if version.content.dlt_template_id else {}
+    return {
+        "template_version_id": version.id,
+        "template": f"{version.name}, version {version.revision}",
+        "text": version.content.body,
+        "options": msgspec.structs.replace(options, **dlt),
+    }
+
+
+def _differences(
+    found: Campaign, changed: Mapping[str, object]
+) -> Iterator[tuple[str, tuple[object, object]]]:
+    """Before and after, of the options each by its own name."""
+    for field, value in changed.items():
+        before = getattr(found, field)
+        if isinstance(value, msgspec.Struct):
+            for name in value.__struct_fields__:
+                yield f"{field} {name}", (getattr(before, name), getattr(value, name))
+        else:
+            yield field, (before, value)
 
 
 def _base_name(file_name: str) -> str:

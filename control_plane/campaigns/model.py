@@ -71,7 +71,9 @@ class Campaign(Owned, frozen=True, kw_only=True):
     revision: int = 1  # raised by each change a person or the engine makes: what a moderator's form carries
     sender_revision_id: UUID | None = None
     sender: str = ""
-    text: str = ""
+    text: str = ""  # of a template: its version's, word for word
+    template_version_id: UUID | None = None
+    template: str = ""  # its name and version, to be shown
     channel: str = ""  # empty: the engine's first, or by routes
     by_routes: bool = False
     category: str = ""
@@ -92,14 +94,18 @@ class Campaign(Owned, frozen=True, kw_only=True):
     manifest_hash: str = ""
     recipients: int = 0  # accepted rows, known when sealed
     decision: Decision | None = None
+    rejections: tuple[Decision, ...] = ()  # all so far, oldest first: its activity keeps their notes
     note: Note | None = None
     told: tuple[Told, ...] = ()  # oldest first; what the engine refused is taken out
     orders: tuple[Order, ...] = ()  # not yet acknowledged by the engine, oldest first
     outstanding: bool | None = None  # True while there are orders: what the reconciler looks for
+    archived: bool | None = None  # True: in no list but the archive's
+    archived_at: datetime | None = None
+    archived_by: str = ""
 
     @property
     def editable(self) -> bool:
-        return self.state == "New"
+        return self.state == "New" and not self.archived
 
 
 CAMPAIGNS = Collection(
@@ -107,9 +113,12 @@ CAMPAIGNS = Collection(
     Campaign,
     indexes=(
         Index(("workspace_id", "changed_at")),
+        Index(("workspace_id", "author_id", "changed_at")),
         Index(("workspace_id", "state", "submitted_at")),
+        Index(("workspace_id", "author_id", "submitted_at")),
         Index(("outstanding",)),
         Index(("workspace_id", "engine_id")),
+        Index(("workspace_id", "archived", "changed_at")),
         UNSWEPT,
     ),
 )
@@ -194,6 +203,7 @@ class MaskedRecipient:
     sent_at: datetime | None
     done_at: datetime | None
     corrected: bool = False
+    number: str = ""  # the whole one, only where it was asked for by who may view it
 
 
 @dataclass(frozen=True)

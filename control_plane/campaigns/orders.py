@@ -43,6 +43,7 @@ class Orders:
         self._core = core
         self._clock = clock
         self._metrics = metrics
+        self.overridden: dict[UUID, datetime] = {}  # engine's campaigns that were paused past their document
 
     async def issue(self, campaign_id: UUID) -> tuple[Campaign, dict[UUID, schema.Problem]]:
         """Send what is outstanding, oldest first: the campaign then, and refusals by decision id.
@@ -53,7 +54,7 @@ class Orders:
         campaign = await self._store.get(CAMPAIGNS, campaign_id)
         while campaign.orders:
             first = campaign.orders[0]
-            answer = await self._send(first)
+            answer = self._late(first) or await self._send(first)
             if isinstance(answer, schema.Problem):
                 refused[first.decision_id] = answer
             now = self._clock()
@@ -87,6 +88,15 @@ class Orders:
             return error.problem
         self._metrics.orders.labels(what.kind, "acknowledged").inc()
         return answer
+
+    def _late(self, what: Order) -> schema.Problem | None:
+        """A resume that was stored before a pause which went to the engine directly must not undo it."""
+        paused_at = self.overridden.get(what.target_id)
+        if what.kind != "resume" or paused_at is None or what.at > paused_at:
+            return None
+        return schema.Problem(
+            type="urn:heliograph:problem:conflict", title="It was paused or cancelled meanwhile.", status=409
+        )
 
     async def _tell(self, what: Order) -> schema.Campaign | None:
         if what.kind == "discard":

@@ -1,12 +1,13 @@
 """Campaigns as people see them: the document, the engine's half, recipients with masked numbers."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from control_plane.access import Action, Member
 from control_plane.audit.audit import Audit
-from control_plane.audit.outbox import Event, event
+from control_plane.audit.outbox import Event, acted
+from control_plane.campaigns.content_rules import ContentRules
 from control_plane.campaigns.engine_errors import engine
 from control_plane.campaigns.model import (
     CAMPAIGNS,
@@ -26,6 +27,7 @@ from control_plane.documents.scope import WorkspaceScope
 from control_plane.errors import EngineUnavailable, NotFound
 from control_plane.senders.model import SENDERS, SenderRevision
 from control_plane.senders.senders import Senders
+from control_plane.templates.templates import Templates
 from control_plane.workspaces.numbers import ctn_hash, last_digits
 from control_plane.workspaces.workspaces import Workspaces
 from engine.core_api import schema
@@ -45,36 +47,55 @@ class CampaignReader:
         core: Core,
         workspaces: Workspaces,
         senders: Senders,
+        templates: Templates,
         audit: Audit,
         orders: Orders,
         reviews: Reviews,
         clock: Clock,
+        seen: Callable[[Campaign], None] = lambda _campaign: None,
     ) -> None:
+        self._seen = seen
         self._core = core
         self._workspaces = workspaces
         self._senders = senders
+        self._templates = templates
         self._audit = audit
         self._orders = orders
         self._reviews = reviews
+        self._rules = ContentRules(senders, templates, reviews)
         self._clock = clock
 
     async def get(self, member: Member, campaign_id: Id) -> Campaign:
+        """NotFound also for somebody else's, where the member views only their own."""
         member.require(Action.VIEW_CAMPAIGNS)
-        return await self._scope(member).get(CAMPAIGNS, campaign_id)
+        campaign = await self._scope(member).get(CAMPAIGNS, campaign_id)
+        if not member.owns(campaign.author_id):
+            raise NotFound(CAMPAIGNS.noun)
+        self._seen(campaign)
+        return campaign
 
     async def list(
-        self, member: Member, *, state: State | None = None, limit: int = 50, after: str | None = None
+        self,
+        member: Member,
+        *,
+        state: State | None = None,
+        archived: bool = False,
+        limit: int = 50,
+        after: str | None = None,
     ) -> Page[Campaign]:
-        """Latest change first."""
+        """Those that the member may see, latest change first; archived ones, or those that are not."""
         member.require(Action.VIEW_CAMPAIGNS)
-        where = {"state": state} if state else {}
+        where: dict[str, object] = {"archived": True if archived else None}
+        if state:
+            where["state"] = state
+        if not member.may(Action.VIEW_ALL_CAMPAIGNS):
+            where["author_id"] = member.actor.user_id
         order_by = Sort("changed_at", descending=True)
         return await self._scope(member).find(CAMPAIGNS, where, sort=order_by, limit=limit, after=after)
 
     async def review(self, member: Member, campaign_id: Id) -> Review:
         """The whole content with its dry run. Takes seconds over millions of recipients, once."""
-        campaign = await self.get(member, campaign_id)
-        return await self._reviews.review(campaign, await self._sender_of(member, campaign))
+        return await self._reviewed(member, await self.get(member, campaign_id))
 
     async def live(self, member: Member, campaign_id: Id) -> Live:
         campaign = await self.get(member, campaign_id)
@@ -90,6 +111,9 @@ class CampaignReader:
         """The engine's half of each, asked for together; without it where the engine does not answer."""
         member.require(Action.VIEW_CAMPAIGNS)
         assert all(campaign.workspace_id == member.workspace_id for campaign in campaigns)
+        assert all(member.owns(campaign.author_id) for campaign in campaigns)
+        for campaign in campaigns:
+            self._seen(campaign)
         ids = [campaign.engine_id for campaign in campaigns if campaign.engine_id is not None]
         found: dict[UUID, schema.Campaign] = {}
         reachable = True
@@ -167,23 +191,34 @@ class CampaignReader:
         cursor: str | None = None,
         limit: int = 50,
         state: str | None = None,
+        *,
+        full: bool = False,
     ) -> MaskedRecipients:
-        """A page of recipients, their numbers masked by the workspace's key. The view is audited first."""
+        """A page of recipients, their numbers masked by the workspace's key; `full`: with the numbers, for
+        who may view them. The view is audited first, of full numbers as one of its own."""
         member.require(Action.VIEW_RECIPIENTS)
+        if full:
+            member.require(Action.VIEW_NUMBERS)
         campaign = await self.get(member, campaign_id)
         if campaign.engine_id is None:
             return MaskedRecipients([], None)
         workspace = await self._workspaces.get(member)
         key = self._workspaces.ctn_key(workspace)
-        await self._audit.record(self._event(member, "recipients.view", campaign))
+        viewed = "numbers.view" if full else "recipients.view"
+        await self._audit.record(self._event(member, viewed, campaign))
         with engine():
             page = await self._core.recipients(campaign.engine_id, cursor, limit, state)
-        return MaskedRecipients([_masked(key, one) for one in page.recipients], page.next)
+        return MaskedRecipients([_masked(key, one, full=full) for one in page.recipients], page.next)
 
     # Inside
 
     def _scope(self, member: Member) -> WorkspaceScope:
         return self._workspaces.scope(member)
+
+    async def _reviewed(self, member: Member, campaign: Campaign) -> Review:
+        review = await self._reviews.review(campaign, await self._sender_of(member, campaign))
+        found = await self._rules.problems(member, review)
+        return dataclasses.replace(review, problems={**found, **review.problems})
 
     async def _sender_of(self, member: Member, campaign: Campaign) -> SenderRevision | None:
         if campaign.sender_revision_id is None:
@@ -197,26 +232,30 @@ class CampaignReader:
         return (await self.get(member, campaign_id)).engine_id
 
     def _event(
-        self, member: Member, action: str, campaign: Campaign, details: dict[str, str] | None = None
+        self,
+        member: Member,
+        action: str,
+        campaign: Campaign,
+        details: dict[str, str] | None = None,
+        changes: Mapping[str, tuple[object, object]] | None = None,
     ) -> Event:
-        return event(
+        return acted(
+            member,
             action,
             self._clock(),
-            actor_id=member.actor.user_id,
-            actor=member.actor.email,
-            address=member.actor.address,
-            workspace_id=member.workspace_id,
             target=campaign,
             target_name=campaign.name,
             details=details,
+            changes=changes,
         )
 
 
-def _masked(key: bytes, one: schema.Recipient) -> MaskedRecipient:
+def _masked(key: bytes, one: schema.Recipient, *, full: bool) -> MaskedRecipient:
     return MaskedRecipient(
         message_id=one.message_id,
         ctn_hash=ctn_hash(key, one.msisdn),
         last_digits=last_digits(one.msisdn),
+        number=one.msisdn if full else "",
         state=one.state,
         parts=one.parts,
         attempts=one.attempts,

@@ -1,8 +1,6 @@
 """The document store on PostgreSQL: one table a collection, documents as jsonb, a database of its own."""
 
 import asyncio
-import base64
-import binascii
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,9 +12,10 @@ import msgspec
 import orjson
 import structlog
 
-from control_plane.documents.records import Collection, Index, Page, R, Record, Sort, time_text, to_json
+from control_plane.documents.paging import cursor, field_name, index_name, read_cursor
+from control_plane.documents.records import Collection, Index, Page, R, Raw, Record, Sort, time_text, to_json
 from control_plane.documents.store import PAGE_LIMIT, DuplicateKey, VersionConflict
-from control_plane.errors import Invalid, NotFound, StoreUnavailable
+from control_plane.errors import NotFound, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -61,7 +60,12 @@ class PostgresStore:
                 timeout=ACQUIRE_TIMEOUT_S,
                 server_settings={"application_name": "heliograph-control-plane"},
             )
-        except (*AWAY, asyncpg.InvalidAuthorizationSpecificationError, ValueError) as error:
+        except ValueError:  # it quotes the part of the URL it does not like: maybe the password
+            raise StoreUnavailable(
+                "The document store cannot be opened: its URL is not one; "
+                "are user name and password percent-encoded?"
+            ) from None
+        except (*AWAY, asyncpg.InvalidAuthorizationSpecificationError) as error:
             raise StoreUnavailable(f"The document store cannot be opened: {_why(error)}") from error
         return cls(pool)
 
@@ -127,11 +131,14 @@ class PostgresStore:
         assert 1 <= limit <= PAGE_LIMIT, limit
         condition, arguments = _where(collection, where)
         direction, comparison = ("DESC", "<") if sort and sort.descending else ("ASC", ">")
-        key = f"(body->'{_field(collection, sort.field)}'), id" if sort else "id"
+        key = f"(body->'{field_name(collection, sort.field)}'), id" if sort else "id"
+        for sign, bound in _bounds(sort):
+            arguments.append(orjson.dumps(to_json(bound)).decode())
+            condition += f" AND {key.partition(',')[0]} {sign} ${len(arguments)}::jsonb"
         if after is not None:
-            value, last_id = _read_cursor(after, sort)
+            value, last_id = read_cursor(after, sort)
             if sort:
-                arguments += [value, last_id]
+                arguments += [orjson.dumps(value).decode(), last_id]
                 condition += (
                     f" AND ({key}) {comparison} (${len(arguments) - 1}::jsonb, ${len(arguments)}::uuid)"
                 )
@@ -145,7 +152,7 @@ class PostgresStore:
         )
         rows = await self._read(lambda connection: connection.fetch(sql, *arguments))
         records = [_record(collection, row) for row in rows[:limit]]
-        return Page(records, _cursor(records[-1], sort) if len(rows) > limit else None)
+        return Page(records, cursor(records[-1], sort) if len(rows) > limit else None)
 
     async def count(self, collection: Collection[R], where: Mapping[str, Any]) -> int:
         condition, arguments = _where(collection, where)
@@ -158,6 +165,26 @@ class PostgresStore:
         async with self._connection() as connection:
             done = await connection.execute(sql, orjson.dumps(time_text(before)).decode())
         return int(done.removeprefix("DELETE "))
+
+    async def raw(self, name: str, after: UUID | None, limit: int) -> list[Raw]:
+        sql = (
+            f"SELECT id, version, body FROM {_named(name)}"  # noqa: S608
+            f" WHERE $1::uuid IS NULL OR id > $1 ORDER BY id LIMIT {limit:d}"
+        )
+        try:
+            rows = await self._read(lambda connection: connection.fetch(sql, after))
+        except asyncpg.UndefinedTableError:
+            return []
+        return [Raw(row["id"], row["version"], orjson.loads(row["body"])) for row in rows]
+
+    async def replace_raw(self, name: str, document: Raw) -> bool:
+        sql = (
+            f"UPDATE {_named(name)} SET version = version + 1, body = $3::jsonb"  # noqa: S608
+            " WHERE id = $1 AND version = $2"
+        )
+        body = orjson.dumps(document.body).decode()
+        async with self._connection() as connection:
+            return bool(await connection.execute(sql, document.id, document.version, body) == "UPDATE 1")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -198,15 +225,12 @@ class _duplicates:  # noqa: N801
 
 
 def _table(collection: Collection[Any]) -> str:
-    return f'"documents_{collection.name}"'  # the name is checked by Collection
+    return _named(collection.name)
 
 
-def _field(collection: Collection[Any], name: str) -> str:
-    """The name, if the record has such a field: nothing else may get into SQL."""
-    known = {field.encode_name for field in msgspec.structs.fields(collection.type)}
-    assert name in known, f"{collection.name} has no field {name}"
-    assert name not in ("id", "version"), name
-    return name
+def _named(name: str) -> str:
+    assert name.replace("_", "").isalnum(), name  # as Collection checks it
+    return f'"documents_{name}"'
 
 
 def _definition(collection: Collection[Any]) -> list[str]:
@@ -221,8 +245,8 @@ def _definition(collection: Collection[Any]) -> list[str]:
 
 def _index(collection: Collection[Any], index: Index) -> str:
     unique = "UNIQUE " if index.unique else ""
-    name = f"{collection.name}_{'_'.join(index.fields)}{'_unique' if index.unique else ''}"
-    keys = ", ".join(f"(body->'{_field(collection, field)}')" for field in index.fields)
+    name = index_name(collection, index.fields, unique=index.unique)
+    keys = ", ".join(f"(body->'{field_name(collection, field)}')" for field in index.fields)
     # A missing field is NULL, and NULLs are distinct: unique binds documents that have all the fields.
     return f'CREATE {unique}INDEX IF NOT EXISTS "{name}" ON {_table(collection)} ({keys})'
 
@@ -230,13 +254,18 @@ def _index(collection: Collection[Any], index: Index) -> str:
 def _where(collection: Collection[Any], where: Mapping[str, Any]) -> tuple[str, list[Any]]:
     conditions, arguments = ["true"], []
     for name, value in where.items():
-        key = f"body->'{_field(collection, name)}'"
+        key = f"body->'{field_name(collection, name)}'"
         if value is None:
             conditions.append(f"{key} IS NULL")
         else:
             arguments.append(orjson.dumps(to_json(value)).decode())
             conditions.append(f"{key} = ${len(arguments)}::jsonb")
     return " AND ".join(conditions), arguments
+
+
+def _bounds(sort: Sort | None) -> list[tuple[str, Any]]:
+    bounds = [(">=", sort.least), ("<=", sort.most)] if sort is not None else []
+    return [(sign, bound) for sign, bound in bounds if bound is not None]
 
 
 def _body(record: Record) -> str:
@@ -249,24 +278,6 @@ def _record(collection: Collection[R], row: Mapping[str, Any]) -> R:
     body = orjson.loads(row["body"])
     body |= {"id": str(row["id"]), "version": row["version"]}
     return msgspec.convert(body, collection.type, str_keys=True)
-
-
-def _cursor(last: Record, sort: Sort | None) -> str:
-    value = to_json(getattr(last, sort.field)) if sort else None
-    return base64.urlsafe_b64encode(orjson.dumps([value, str(last.id)])).decode()
-
-
-def _read_cursor(after: str, sort: Sort | None) -> tuple[str, UUID]:
-    try:
-        value, last_id = orjson.loads(base64.urlsafe_b64decode(after))
-        if (value is None) != (sort is None):
-            raise ValueError("a cursor of another list")
-        text = orjson.dumps(value).decode()
-        if "\\u0000" in text:
-            raise ValueError("jsonb holds no NUL")
-        return text, UUID(last_id)
-    except (ValueError, TypeError, AttributeError, binascii.Error):
-        raise Invalid({"after": "This is not a cursor of this list."}) from None
 
 
 def _why(error: BaseException) -> str:

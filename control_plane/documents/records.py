@@ -61,10 +61,15 @@ class Collection(Generic[R]):
 
 @dataclass(frozen=True)
 class Sort:
-    """Order by one field, which every document of the collection has; ties by id."""
+    """Order by one field, which every document found has; ties by id.
+
+    With `least` or `most`, only documents whose field is not below the one and not above the other.
+    """
 
     field: str
     descending: bool = False
+    least: Any = None
+    most: Any = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,15 @@ class Page(Generic[R]):
 
     def replace(self, records: list[R]) -> "Page[R]":
         return dataclasses.replace(self, records=records)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A document as it is stored, whatever release wrote it: `body` is JSON without id and version."""
+
+    id: UUID
+    version: int
+    body: dict[str, Any]
 
 
 def time_text(value: datetime) -> str:

@@ -15,7 +15,7 @@ from engine.core_api import schema
 
 
 class Doubts:
-    """Only of the member's workspace: groups of others do not exist here."""
+    """Only of the member's workspace, and of the campaigns that they see: others do not exist here."""
 
     def __init__(self, core: Core, audit: Audit, workspaces: Workspaces, clock: Clock) -> None:
         self._core = core
@@ -27,14 +27,19 @@ class Doubts:
         member.require(Action.VIEW_CAMPAIGNS)
         with engine("campaign"):
             found = await self._core.doubts(engine_id)
-        return [group for group in found.groups if group.workspace_id == member.workspace_id]
+        groups = [group for group in found.groups if group.workspace_id == member.workspace_id]
+        if member.may(Action.VIEW_ALL_CAMPAIGNS):
+            return groups
+        own = await self.campaign_ids(member, groups)
+        return [group for group in groups if group.campaign_id in own]
 
     async def campaign_ids(self, member: Member, groups: list[schema.DoubtGroup]) -> dict[UUID, UUID]:
-        """The console's campaign of each of the engine's: they differ after a second submission."""
+        """The console's campaign of each of the engine's, of those that the member sees: they differ after a
+        second submission."""
         scope, found = self._workspaces.scope(member), {}
         for engine_id in {group.campaign_id for group in groups}:
             page = await scope.find(CAMPAIGNS, {"engine_id": engine_id}, limit=1)
-            if page.records:
+            if page.records and member.owns(page.records[0].author_id):
                 found[engine_id] = page.records[0].id
         return found
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from control_plane.access import MASTER_ID, Role
+from control_plane.access import MASTER_ID, Membership, Role
 from control_plane.audit.outbox import event, with_event
 from control_plane.clock import Clock
 from control_plane.documents.change import change
@@ -33,7 +33,7 @@ class _Person:
     name: str
     role: str
     super_admin: bool = False
-    memberships: dict[UUID, Role] = field(default_factory=dict)
+    memberships: dict[UUID, Membership] = field(default_factory=dict)
 
 
 class Bootstrap:
@@ -56,7 +56,8 @@ class Bootstrap:
             workspace = await self._workspace()
             await self._sender(workspace)
             for email, (name, role) in DEMO_PEOPLE.items():
-                people[email] = _Person(name=name, role=str(role), memberships={workspace.id: role})
+                memberships = {workspace.id: Membership(role=role)}
+                people[email] = _Person(name=name, role=str(role), memberships=memberships)
         logins = []
         for email, person in people.items():
             if password := await self._person(email, person):

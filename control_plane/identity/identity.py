@@ -1,16 +1,19 @@
 """Who somebody is: login, session, password."""
 
-from uuid import UUID
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID, uuid5
 
 import msgspec
 
 from control_plane.access import Actor
 from control_plane.audit.audit import Audit
-from control_plane.audit.outbox import event, with_event
+from control_plane.audit.outbox import WITHOUT_STORE, Event, acted, clean, event, with_event
+from control_plane.audit.spool import Spool
 from control_plane.clock import Clock
 from control_plane.documents.change import change
 from control_plane.documents.store import DocumentStore, find_one
-from control_plane.errors import Forbidden, Invalid, NotFound
+from control_plane.errors import Forbidden, Invalid, NotFound, StoreUnavailable
 from control_plane.identity.lockout import Lockout, account_key, address_key
 from control_plane.identity.model import (
     SESSIONS,
@@ -22,10 +25,12 @@ from control_plane.identity.model import (
 )
 from control_plane.identity.passwords import Passwords, objection, one_time
 from control_plane.identity.remembered import Remembered
-from control_plane.identity.sessions import Sessions
+from control_plane.identity.sessions import USER_AGENT_LIMIT, Sessions
 from control_plane.metrics import Metrics
 
 EMAIL_LIMIT = 254
+LOGGED_OUT = "login.ended"
+LOGOUT_PATIENCE_S = 1.0  # how long the store may take before the logout does without it
 PASSWORD_LIMIT = 1000  # longer ones are not even hashed
 
 
@@ -40,7 +45,9 @@ class Identity:
         clock: Clock,
         metrics: Metrics,
         remembered: Remembered,
+        spool: Spool,
     ) -> None:
+        self._spool = spool
         self._remembered = remembered
         self._store = store
         self._audit = audit
@@ -63,12 +70,20 @@ class Identity:
         stored = user.password_hash if user is not None and not user.disabled else None
         right = await self._passwords.verify(stored, password[:PASSWORD_LIMIT])
         if not right or user is None:
-            return await self._failed(keys, email, address)
+            return await self._failed(keys, email, address, user_agent)
         await self._lockout.give_back(keys[0])
         await self._lockout.clear(keys[1])
         await self._audit.record(
-            event(
-                "login.succeeded", self._clock(), actor_id=user.id, actor=email, address=address, target=user
+            _from(
+                user_agent,
+                event(
+                    "login.succeeded",
+                    self._clock(),
+                    actor_id=user.id,
+                    actor=email,
+                    address=address,
+                    target=user,
+                ),
             )
         )
         user = await self._seen(user, password)
@@ -78,9 +93,17 @@ class Identity:
         self._metrics.logins.labels("succeeded").inc()
         return LoggedIn(token, user.must_set_password)
 
-    async def actor(self, token: str | None, *, address: str = "") -> Actor | None:
-        """Who a session's token belongs to; None where there is no such session any more."""
+    async def actor(
+        self, token: str | None, *, address: str = "", user_agent: str = "", request_id: str = ""
+    ) -> Actor | None:
+        """Who a session's token belongs to; None where there is no such session any more.
+
+        The rest is the request's, for the audit.
+        """
         actor = await self._actor(token, address) if token else None
+        if actor is not None:
+            user_agent = user_agent[:USER_AGENT_LIMIT]
+            actor = msgspec.structs.replace(actor, user_agent=user_agent, request_id=request_id)
         if actor is None and token:
             self._remembered.forget(token)
         return actor
@@ -107,20 +130,46 @@ class Identity:
         )
 
     async def logout(self, token: str | None) -> None:
+        """Always works. With the documents away the session counts no more from now on, and is ended in them
+        as soon as they are back: the event in the fallback file says which."""
         if not token:
             return
+        known = self._remembered.known(token)
         self._remembered.forget(token)
-        session = await self._sessions.end(token)
-        if session is not None:
-            await self._audit.record(
-                event(
-                    "login.ended",
-                    self._clock(),
-                    actor_id=session.user_id,
-                    address=session.address,
-                    workspace_id=None,
-                )
-            )
+        happened: Event | None = None
+        try:
+            async with asyncio.timeout(LOGOUT_PATIENCE_S):
+                session = await self._sessions.find(token, self._clock(), seen=False)
+                if session is None:
+                    return
+                happened = self._ended(session.id, session.user_id, session.address)
+                await self._audit.record_once(happened)
+                await self._sessions.end(token)
+        except (StoreUnavailable, TimeoutError):
+            self._sessions.refuse(token)
+            if happened is None and known is not None:
+                actor = known.actor
+                happened = self._ended(actor.session_id, actor.user_id, actor.address, actor.email)
+            if happened is not None:  # else who knows whose it is: not everybody may fill the file
+                details = {WITHOUT_STORE: "session as last confirmed"}
+                await self._spool.write(msgspec.structs.replace(happened, details=details))
+
+    async def end_logged_out(self, events: Sequence[Event]) -> None:
+        """End the sessions whose logout waited for the documents, before its event is moved there."""
+        for happened in events:
+            if happened.action == LOGGED_OUT and happened.target_id is not None:
+                await self._sessions.end_by_id(happened.target_id)
+        for session in await self._sessions.refused():
+            await self._audit.append([self._ended(session.id, session.user_id, session.address)])
+            await self._sessions.end_by_id(session.id)
+
+    def _ended(self, session_id: UUID, user_id: UUID, address: str, email: str = "") -> Event:
+        """The same of a session however often it is told."""
+        now = self._clock()
+        happened = event(
+            LOGGED_OUT, now, actor_id=user_id, actor=email, address=address, target_kind="session"
+        )
+        return msgspec.structs.replace(happened, id=uuid5(session_id, LOGGED_OUT), target_id=session_id)
 
     async def set_password(self, actor: Actor, old: str | None, new: str) -> LoggedIn:
         """A new password and a new session; every earlier session of this person ends.
@@ -138,9 +187,7 @@ class Identity:
             raise Invalid({"new": "That is the present one: choose another."})
         password_hash = await self._passwords.hash(new)
         now = self._clock()
-        happened = event(
-            "password.set", now, actor_id=user.id, actor=user.email, address=actor.address, target=user
-        )
+        happened = acted(actor, "password.set", now, target=user)
 
         def renew(found: User) -> User:
             if found.epoch != user.epoch:
@@ -197,10 +244,13 @@ class Identity:
             return left_s
         return 0
 
-    async def _failed(self, keys: tuple[str, str], email: str, address: str) -> LockedOut | Refused:
-        await self._audit.record(
-            event("login.failed", self._clock(), actor=_shown(email), address=address, target_kind="user")
+    async def _failed(
+        self, keys: tuple[str, str], email: str, address: str, user_agent: str
+    ) -> LockedOut | Refused:
+        failed = event(
+            "login.failed", self._clock(), actor=_shown(email), address=address, target_kind="user"
         )
+        await self._audit.record(_from(user_agent, failed))
         now = self._clock()
         left_s = max([await self._lockout.left(key, now) for key in keys])
         self._metrics.logins.labels("failed").inc()
@@ -228,6 +278,10 @@ class Identity:
         # The epoch stays that of the verified password: one changed meanwhile ends this login too.
         changed = await change(self._store, USERS, user.id, seen)
         return msgspec.structs.replace(changed, epoch=user.epoch)
+
+
+def _from(user_agent: str, happened: Event) -> Event:
+    return msgspec.structs.replace(happened, user_agent=clean(user_agent[:USER_AGENT_LIMIT]))
 
 
 def _shown(email: str) -> str:

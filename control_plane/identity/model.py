@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from control_plane.access import Role
+from control_plane.access import Membership
 from control_plane.audit.outbox import UNSWEPT, Audited
 from control_plane.documents.records import Collection, Index, Record
 
@@ -18,7 +18,7 @@ class User(Audited, frozen=True, kw_only=True):
     super_admin: bool = False
     must_set_password: bool = True
     disabled: bool = False
-    memberships: dict[UUID, Role] = msgspec.field(default_factory=dict)
+    memberships: dict[UUID, Membership] = msgspec.field(default_factory=dict)
     epoch: int = 1  # raised with each password: sessions of an earlier one are over
     created_at: datetime
     last_login_at: datetime | None = None

@@ -1,4 +1,5 @@
-"""Sessions that were valid a moment ago, in memory: who may stop the sending while the documents are away.
+"""Sessions that were valid a moment ago, in memory: who may stop the sending, and pause or cancel a campaign,
+while the documents are away.
 
 Only that (see web/session.py), only for a bounded time since the store last confirmed them, and only as many
 as fit. Logging out, a new password and a session the store no longer knows end them here too.
@@ -42,6 +43,10 @@ class Remembered:
         if known is None or now - known.confirmed_at > self._life:
             return None
         return known
+
+    def known(self, token: str) -> Known | None:
+        """However long ago it was confirmed: for what anybody may, as logging out."""
+        return self._known.get(token_hash(token))
 
     def forget(self, token: str) -> None:
         self._known.pop(token_hash(token), None)

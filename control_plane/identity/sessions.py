@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -14,6 +14,7 @@ from control_plane.identity.model import SESSIONS, Session, User
 
 SEEN_EVERY = timedelta(minutes=1)  # how exactly `seen_at` follows: not a write a request
 TOKEN_BYTES = 32
+REFUSED_KEPT = 100_000
 USER_AGENT_LIMIT = 200
 
 
@@ -22,6 +23,7 @@ class Sessions:
         self._store = store
         self._idle = timedelta(seconds=idle_s)
         self._absolute = timedelta(seconds=absolute_s)
+        self._refused: set[str] = set()  # hashes of tokens logged out with the store away
 
     async def begin(self, user: User, now: datetime, *, address: str, user_agent: str) -> str:
         """The token of a new session."""
@@ -40,16 +42,18 @@ class Sessions:
         await self._store.insert(SESSIONS, session)
         return token
 
-    async def find(self, token: str, now: datetime) -> Session | None:
-        """The session of a token, if it is not over; using it keeps it from idling out."""
+    async def find(self, token: str, now: datetime, *, seen: bool = True) -> Session | None:
+        """The session of a token, if it is not over; using it keeps it from idling out, unless not `seen`."""
+        if token_hash(token) in self._refused:
+            return None
         session = await find_one(self._store, SESSIONS, {"token_hash": token_hash(token)})
         if session is None or session.expires_at <= now:
             return None
-        if now - session.seen_at >= min(SEEN_EVERY, self._idle / 2):
+        if seen and now - session.seen_at >= min(SEEN_EVERY, self._idle / 2):
             expires_at = min(now + self._idle, session.created_at + self._absolute)
-            seen = msgspec.structs.replace(session, seen_at=now, expires_at=expires_at)
+            used = msgspec.structs.replace(session, seen_at=now, expires_at=expires_at)
             with suppress(VersionConflict, NotFound):  # another request of the browser was first, or a logout
-                session = await self._store.replace(SESSIONS, seen, session.version)
+                session = await self._store.replace(SESSIONS, used, session.version)
         return session
 
     async def end(self, token: str) -> Session | None:
@@ -57,6 +61,26 @@ class Sessions:
         if session is not None:
             await self._drop(session)
         return session
+
+    def refuse(self, token: str) -> None:
+        """Let it count no more here, until it is ended in the store (`refused`)."""
+        if len(self._refused) < REFUSED_KEPT:
+            self._refused.add(token_hash(token))
+
+    async def refused(self) -> list[Session]:
+        """Those that are still in the store; what is not there any more is forgotten."""
+        found = []
+        for key in [*self._refused]:
+            session = await find_one(self._store, SESSIONS, {"token_hash": key})
+            if session is None:
+                self._refused.discard(key)
+            else:
+                found.append(session)
+        return found
+
+    async def end_by_id(self, session_id: UUID) -> None:
+        with suppress(NotFound):
+            await self._store.delete(SESSIONS, session_id)
 
     async def end_all(self, user: User) -> None:
         """Housekeeping after a new password: the raised epoch has ended them already."""

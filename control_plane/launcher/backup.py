@@ -14,10 +14,16 @@ from typing import Any
 
 import click
 
+from control_plane.launcher import documents_place
 from control_plane.launcher.postgres import DOCUMENTS, LEDGER, PROGRAMS, Postgres, PostgresError
 
 LEDGER_DSN = "HELIOGRAPH_ENGINE_LEDGER_DSN"
-DOCUMENTS_DSN = "HELIOGRAPH_CONTROL_DOCUMENTS_DSN"
+DOCUMENTS_DSN = documents_place.VARIABLE
+IN_MONGODB = (
+    "the documents are in MongoDB, which this command cannot copy at one moment with the ledger: end "
+    "`heliograph up`, copy the documents with mongodump and the data folder as it is, and start it again "
+    "(docs/documents.md has each step). Nothing was written"
+)
 
 _data = click.option(
     "--data",
@@ -31,7 +37,9 @@ _ledger = click.option(
     "--ledger-dsn", envvar=LEDGER_DSN, help="The ledger's PostgreSQL, where it is another."
 )
 _documents = click.option(
-    "--documents-dsn", envvar=DOCUMENTS_DSN, help="The documents' PostgreSQL, where it is another."
+    "--documents-dsn",
+    envvar=DOCUMENTS_DSN,
+    help="The documents' PostgreSQL, where it is another. MongoDB is refused.",
 )
 
 
@@ -80,6 +88,8 @@ def restore(folder: Path, data: Path, ledger_dsn: str | None, documents_dsn: str
         if embedded:  # or the next try would find the databases of this one
             shutil.rmtree(data if fresh else data / "postgres", ignore_errors=True)
         raise
+    if embedded:
+        documents_place.note(data, documents_dsn)
     click.echo(f"restored as of {manifest['made_at']}")
     if fresh and not embedded:
         click.echo(f"The keys are not restored, for there is no {data}: they stand in {folder / 'keys'}.")
@@ -89,30 +99,50 @@ def restore(folder: Path, data: Path, ledger_dsn: str | None, documents_dsn: str
         )
 
 
+def _must_be_postgres(data: Path, documents_dsn: str | None) -> None:
+    try:
+        place = documents_place.of(documents_dsn) if documents_dsn else documents_place.noted(data)
+    except ValueError as error:
+        raise click.ClickException(f"the URL of --documents-dsn ({DOCUMENTS_DSN}) {error}") from None
+    if place == documents_place.MONGODB:
+        raise click.ClickException(IN_MONGODB)
+    if place == documents_place.POSTGRESQL and not documents_dsn:
+        raise click.ClickException(
+            f"the documents of {data} are in another PostgreSQL: name it with --documents-dsn"
+        )
+
+
 @contextmanager
 def _stores(data: Path, ledger_dsn: str | None, documents_dsn: str | None) -> Iterator[dict[str, str]]:
     """The environment that names both databases: those given, or the embedded ones, started if need be."""
+    _must_be_postgres(data, documents_dsn)
     if ledger_dsn and documents_dsn:
-        if documents_dsn.startswith("mongodb"):
-            raise click.ClickException("documents in MongoDB are backed up with its own programs (mongodump)")
         environment = {LEDGER_DSN: ledger_dsn, DOCUMENTS_DSN: documents_dsn}
         yield {**environment, **({"HELIOGRAPH_DATA": str(data)} if data.exists() else {})}
         return
     postgres = Postgres(data.resolve() / "postgres")
-    embedded = {"HELIOGRAPH_POSTGRES_PROGRAMS": str(PROGRAMS), "HELIOGRAPH_DATA": str(data.resolve())}
+
+    def named() -> dict[str, str]:
+        return {
+            "HELIOGRAPH_POSTGRES_PROGRAMS": str(PROGRAMS),
+            "HELIOGRAPH_DATA": str(data.resolve()),
+            LEDGER_DSN: ledger_dsn or postgres.dsn(LEDGER),
+            DOCUMENTS_DSN: documents_dsn or postgres.dsn(DOCUMENTS),
+        }
+
     if postgres.running:
-        yield {**embedded, LEDGER_DSN: postgres.dsn(LEDGER), DOCUMENTS_DSN: postgres.dsn(DOCUMENTS)}
+        yield named()
         return
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = os.open(data / "up.lock", os.O_RDWR | os.O_CREAT, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         postgres.start()
-        asyncio.run(postgres.prepare())
+        asyncio.run(postgres.prepare((LEDGER,) if documents_dsn else (LEDGER, DOCUMENTS)))
     except (OSError, PostgresError) as error:
         raise click.ClickException(f"the databases of {data} cannot be used: {error}") from error
     try:
-        yield {**embedded, LEDGER_DSN: postgres.dsn(LEDGER), DOCUMENTS_DSN: postgres.dsn(DOCUMENTS)}
+        yield named()
     finally:
         postgres.stop()
         os.close(lock)

@@ -16,6 +16,7 @@ VERBS = {
     "config": "control_plane.launcher.config:config",
     "stop": "engine.core_api.stops_cli:stop",
     "erase": "engine.core_api.erase_cli:erase",
+    "audit": "control_plane.audit.cli:audit",
     "verify": "engine.core_api.verify_cli:verify",
     "backup": "control_plane.launcher.backup:backup",
     "restore": "control_plane.launcher.backup:restore",

@@ -9,7 +9,7 @@ import asyncio
 import os
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import asyncpg
@@ -86,11 +86,11 @@ class Postgres:
             raise PostgresError(f"no PostgreSQL runs on {self._folder}")
         return info.get_uri(database=database)
 
-    async def prepare(self) -> None:
+    async def prepare(self, databases: Iterable[str] = (LEDGER, DOCUMENTS)) -> None:
         """Create the databases and set the server's settings, where they are not as they should be."""
         connection = await asyncpg.connect(self.dsn("postgres"))
         try:
-            for database in (LEDGER, DOCUMENTS):
+            for database in databases:
                 if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
                     await connection.execute(f"CREATE DATABASE {database}")
             for name, value in SETTINGS.items():

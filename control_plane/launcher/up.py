@@ -19,6 +19,8 @@ from typing import Any
 
 import click
 
+from control_plane.documents.choice import kind
+from control_plane.launcher import documents_place
 from control_plane.launcher.postgres import DOCUMENTS, LEDGER, Postgres, PostgresError
 from control_plane.launcher.ready import Program, StartError
 from engine.core_api import schema
@@ -52,6 +54,7 @@ class Options:
     smsc: str
     workers: int = 1
     binds: int = 1
+    documents: str | None = field(default=None, repr=False)  # may hold a password
     programs: dict[str, Program] = field(default_factory=dict)
 
 
@@ -111,6 +114,14 @@ class Options:
     default=None,
     help="Binds of the demo channel; one for every worker where it is not given.",
 )
+@click.option(
+    "--documents",
+    metavar="URL",
+    envvar=documents_place.VARIABLE,
+    help="Where the documents live: mongodb://host:port/database or postgresql://...; without it, in the "
+    f"PostgreSQL of the data folder. With a password, name it in {documents_place.VARIABLE}: "
+    "others see the options of a command.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when ready, for programs.")
 def up(
     data: Path,
@@ -121,6 +132,7 @@ def up(
     smsc: str,
     workers: int,
     binds: int | None,
+    documents: str | None,
     as_json: bool,
 ) -> None:
     """Start everything here: PostgreSQL, engines, control plane and an SMSC simulator. Ctrl-C stops it.
@@ -129,13 +141,27 @@ def up(
     """
     binds = binds or workers
     options = Options(data.resolve(), ui_port, api_port, as_json, tps, window, smsc, workers, binds)
+    options.documents = documents or None
     try:
+        _check_documents(options)
         for port, name in ((ui_port, "--ui-port"), (api_port, "--api-port")):
             _check_port(port, name)
         code = asyncio.run(_run(options))
     except (StartError, PostgresError) as error:
         raise click.ClickException(str(error)) from error
     sys.exit(code)
+
+
+def _check_documents(options: Options) -> None:
+    if options.documents is not None:
+        try:
+            kind(options.documents)
+        except ValueError as error:
+            raise StartError(f"the URL of --documents ({documents_place.VARIABLE}) {error}") from None
+    try:
+        documents_place.check(options.data, options.documents)
+    except documents_place.ElsewhereError as error:
+        raise StartError(str(error)) from None
 
 
 def _check_port(port: int, option: str) -> None:
@@ -208,7 +234,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
     say = (lambda _text: None) if options.as_json else click.echo
     say("Starting PostgreSQL ...")
     await asyncio.to_thread(postgres.start)
-    await postgres.prepare()
+    await postgres.prepare((LEDGER,) if options.documents else (LEDGER, DOCUMENTS))
     certs = options.data / "certs"
     make(certs)
 
@@ -239,7 +265,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
         "control_plane",
         [],
         {
-            "HELIOGRAPH_CONTROL_DOCUMENTS_DSN": postgres.dsn(DOCUMENTS),
+            documents_place.VARIABLE: options.documents or postgres.dsn(DOCUMENTS),
             "HELIOGRAPH_CONTROL_CORE_API_URL": " ".join(core_urls),
             "HELIOGRAPH_CONTROL_CERTS_DIR": str(certs),
             "HELIOGRAPH_CONTROL_DATA_DIR": str(options.data / "control_plane"),
@@ -249,6 +275,7 @@ async def _start(options: Options, postgres: Postgres, logs: Path) -> list[dict[
         logs / "control_plane.log",
     )
     options.programs["control_plane"] = control_plane
+    documents_place.note(options.data, options.documents)
     await control_plane.start()
     ready = control_plane.ready
     control_plane.environment["HELIOGRAPH_CONTROL_UI_PORT"] = str(ready["ui"])

@@ -13,12 +13,12 @@ import structlog
 
 from control_plane.access import MASTER_ID, Action, Actor, enter
 from control_plane.audit.audit import Audit
-from control_plane.audit.outbox import Event, event
+from control_plane.audit.outbox import Event, acted
 from control_plane.audit.spool import WITHOUT_STORE, Spool
 from control_plane.campaigns.engine_errors import engine
 from control_plane.clock import Clock
 from control_plane.core import Core
-from control_plane.errors import EngineUnavailable, Forbidden, Invalid, NotFound
+from control_plane.errors import EngineUnavailable, Forbidden, Invalid, NotFound, Suspended
 from engine.core_api import schema
 
 log = structlog.get_logger(__name__)
@@ -109,6 +109,8 @@ class Stops:
 
     def _require_lift(self, actor: Actor, stop: schema.Stop) -> None:
         self._require(actor, stop.scope, stop.workspace_id)
+        if stop.workspace_id in actor.suspended and not actor.may(Action.STOP_EVERYTHING):
+            raise Suspended
         if stop.made_by == INSTALLATION:
             actor.require(Action.STOP_EVERYTHING)
 
@@ -136,10 +138,10 @@ class Stops:
 
     @staticmethod
     def _require(actor: Actor, scope: schema.StopScope, workspace_id: UUID | None) -> None:
-        if scope == "workspace":
+        if scope == "workspace" and not actor.may(Action.STOP_EVERYTHING):
             assert workspace_id is not None
             enter(actor, workspace_id).require(Action.STOP_WORKSPACE)
-        else:
+        elif scope != "workspace":
             actor.require(Action.STOP_EVERYTHING)
 
     async def _tell(self, spec: schema.StopSpec) -> schema.Stop:
@@ -162,12 +164,10 @@ class Stops:
                 return
 
     def _event(self, actor: Actor, action: str, spec: schema.StopSpec, details: dict[str, str]) -> Event:
-        happened = event(
+        happened = acted(
+            actor,
             action,
             self._clock(),
-            actor_id=actor.user_id,
-            actor=actor.email,
-            address=actor.address,
             workspace_id=spec.workspace_id or MASTER_ID,
             target_name=spec.channel or str(spec.workspace_id or "everything"),
             details=details,

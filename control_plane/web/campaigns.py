@@ -1,5 +1,6 @@
 """Campaigns until they are submitted: the list, the draft, its review. Afterwards see live.py."""
 
+from contextlib import suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -8,9 +9,10 @@ from starlette.routing import Route
 
 from control_plane.access import Action
 from control_plane.campaigns.model import Campaign, State
-from control_plane.errors import EngineUnavailable, Invalid
+from control_plane.errors import EngineUnavailable, Invalid, NotFound
 from control_plane.services import Services
 from control_plane.web.answers import go, json_answer, wants_json
+from control_plane.web.audit_tab import audit_tab
 from control_plane.web.dry_run import DryRuns
 from control_plane.web.forms import read_form
 from control_plane.web.live import LivePages
@@ -72,6 +74,7 @@ class CampaignPages:
             {"href": f"/campaigns?state={key}" if key else "/campaigns", "word": word, "here": key == state}
             for key, word in words.items()
         ]
+        filters.append({"href": "/archive", "word": _("Archived"), "here": False})
         return await self.pages.page(
             request,
             visit,
@@ -93,9 +96,10 @@ class CampaignPages:
     async def _new_page(
         self, request: Request, visit: Visit, form: dict[str, str], errors: dict[str, str], status: int
     ) -> Response:
-        senders = await self._senders(visit)
+        senders, templates = await self._senders(visit), await self._templates(visit, None)
         chosen = form.get("sender") or (senders[0]["value"] if len(senders) == 1 else "")
         fields = {"name": form.get("name", ""), "sender": chosen, "text": form.get("text", "")}
+        fields["template"] = form.get("template", "")
         return await self.pages.page(
             request,
             visit,
@@ -104,6 +108,7 @@ class CampaignPages:
             form=fields,
             errors=errors,
             senders=senders,
+            templates=templates,
             **await self.options.context(visit, None, form, errors),
             columns=[],
             count_url="/campaigns/measure",
@@ -124,6 +129,7 @@ class CampaignPages:
                 sender=form.get("sender", ""),
                 text=form.get("text", ""),
                 channel=form.get("channel", ""),
+                template=form.get("template", ""),
                 options=options_of(form),
             )
         except Invalid as error:
@@ -162,16 +168,23 @@ class CampaignPages:
             "name": form.get("name", campaign.name),
             "sender": form.get("sender", str(campaign.sender_revision_id or "")),
             "text": form.get("text", campaign.text),
+            "template": form.get("template", str(campaign.template_version_id or "")),
         }
+        senders = await self._senders(visit)
+        if all(one["value"] != fields["sender"] for one in senders):
+            fields["sender"] = ""  # archived, or replaced by a newer revision: it is chosen anew
         return await self.pages.page(
             request,
             visit,
             "campaigns/edit.html",
             status,
             campaign=campaign_facts(campaign),
+            may_archive=visit.may(Action.ARCHIVE_CAMPAIGNS),
+            **await audit_tab(visit, campaign.id),
             form=fields,
             errors=errors,
-            senders=await self._senders(visit),
+            senders=senders,
+            templates=await self._templates(visit, campaign),
             **await self.options.context(visit, campaign, form, errors),
             columns=upload["columns"] if upload else [],
             upload=upload,
@@ -196,6 +209,7 @@ class CampaignPages:
                 sender=form.get("sender"),
                 text=form.get("text"),
                 channel=form.get("channel"),
+                template=form.get("template"),
                 options=options_of(form),
             )
         except Invalid as error:
@@ -277,3 +291,21 @@ class CampaignPages:
     async def _senders(self, visit: Visit) -> list[dict[str, str]]:
         approved = await self.services.senders.approved(visit.member)
         return [{"value": str(one.id), "word": one.sender} for one in approved]
+
+    async def _templates(self, visit: Visit, campaign: Campaign | None) -> list[dict[str, str]]:
+        """The newest approved version of each, and the one the draft already has."""
+        if not visit.may(Action.VIEW_TEMPLATES):
+            return []
+        offered = await self.services.templates.approved(visit.member)
+        mine = campaign.template_version_id if campaign is not None else None
+        if mine is not None and all(one.id != mine for one in offered):
+            with suppress(NotFound):
+                offered.append(await self.services.templates.version(visit.member, mine))
+        return [
+            {
+                "value": str(one.id),
+                "word": _("%(name)s, version %(n)d") % {"name": one.name, "n": one.revision},
+                "text": one.content.body,
+            }
+            for one in offered
+        ]

@@ -9,9 +9,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from control_plane.access import Action
+from control_plane.campaigns.archive import why_not
+from control_plane.campaigns.emergency import Emergency
 from control_plane.campaigns.model import Campaign, Control, Live
 from control_plane.services import Services
 from control_plane.web.answers import go, is_fragment, json_answer, wants_json
+from control_plane.web.audit_tab import audit_tab
 from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.feed import Feeds
 from control_plane.web.options import policies
@@ -91,6 +94,8 @@ class LivePages:
                 ),
             ),
         }[campaign.state]
+        if campaign.archived:
+            title, text = _("Archived"), _("It is in no list but the archive's. Restore it to go on with it.")
         sample = {
             "text": campaign.text,
             "coding": _("as written"),
@@ -106,6 +111,7 @@ class LivePages:
             steps=steps(campaign, "decision" if campaign.state != "New" else "write"),
             samples=[{**sample, "to": ""}],
             activity=self.tabs.activity(live),
+            **await audit_tab(visit, campaign.id),
             **await self.over.context(visit, campaign, final=True),
             **context,
         )
@@ -165,10 +171,25 @@ class LivePages:
     async def _command(self, control: Control, request: Request) -> Response:
         """Pause, resume or cancel, as the path says."""
         visit = visit_of(request)
+        if visit.remembered and control != "resume":
+            return await self._emergency(request, visit, control)
         live = await self.services.campaigns.command(visit.member, request.path_params["id"], control)
         if wants_json(request):
             return json_answer(live_view(live).to_json())
         return go(f"/campaigns/{live.campaign.id}")
+
+    async def _emergency(self, request: Request, visit: Visit, control: Emergency) -> Response:
+        """The documents are away: the engine is told directly."""
+        there = await self.services.emergencies.command(visit.member, request.path_params["id"], control)
+        if wants_json(request):
+            return json_answer(
+                {"campaign_id": there.campaign_id, "state": there.state, "without_documents": True}
+            )
+        title = {
+            "pause": _("Paused: %(name)s") % {"name": there.name},
+            "cancel": _("Cancelled: %(name)s") % {"name": there.name},
+        }[control]
+        return await self.pages.page(request, visit, "campaigns/away.html", heading=title)
 
     def _actions_context(self, visit: Visit, live: Live) -> dict[str, Any]:
         campaign = live.campaign
@@ -176,6 +197,13 @@ class LivePages:
         decides = campaign.state == "Pending" and not self.services.moderation.why_not(visit.member, campaign)
         return {
             "controls": live.controls if visit.may(Action.CONTROL_CAMPAIGNS) else (),
+            "may_archive": visit.may(Action.ARCHIVE_CAMPAIGNS)
+            and not campaign.archived
+            and not why_not(live),
+            "may_restore": visit.may(Action.ARCHIVE_CAMPAIGNS) and bool(campaign.archived),
+            "export_href": f"/exports/new?campaign={campaign.id}"
+            if campaign.state == "Approved" and visit.may(Action.EXPORT_RECORDS)
+            else "",
             "may_withdraw": waits and visit.may(Action.EDIT_CAMPAIGNS),
             "decide_href": f"/moderation/{campaign.id}" if decides else "",
         }

@@ -11,6 +11,7 @@ from control_plane.web.answers import go, json_answer, wants_json
 from control_plane.web.forms import local_path, read_form
 from control_plane.web.problems import Problem, problem_json
 from control_plane.web.render import THEME_COOKIE, THEMES, Pages
+from control_plane.web.roles import role_word
 from control_plane.web.session import SESSION_COOKIE, WORKSPACE_COOKIE, keep_session, visit_of
 from control_plane.web.translation import _
 
@@ -32,7 +33,6 @@ class Login:
             Route("/password", self.set_password, methods=["POST"]),
             Route("/account", self.account, methods=["GET"]),
             Route("/theme", self.theme, methods=["POST"]),
-            Route("/workspace", self.workspace, methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -130,13 +130,14 @@ class Login:
 
     async def _account_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
         visit = visit_of(request)
+        memberships = visit.actor.memberships
         roles = [
             {
                 "workspace": workspace.name,
                 "workspace_id": workspace.id,
-                "role": _("Super Admin")
-                if visit.actor.super_admin
-                else str(visit.actor.memberships.get(workspace.id, "")).capitalize(),
+                "role": role_word(memberships[workspace.id])
+                if workspace.id in memberships
+                else _("Super Admin"),
             }
             for workspace in visit.workspaces
         ]
@@ -151,18 +152,6 @@ class Login:
         if form.get("theme") in THEMES:
             response.set_cookie(
                 THEME_COOKIE, form["theme"], max_age=YEAR_S, samesite="lax",
-                secure=self.services.settings.secure_cookies,
-            )  # fmt: skip
-        return response
-
-    async def workspace(self, request: Request) -> Response:
-        """Another of one's workspaces becomes the current one."""
-        visit = visit_of(request)
-        wanted = (await read_form(request)).get("workspace", "")
-        response = go("/campaigns" if visit.actor.super_admin else "/")
-        if any(str(workspace.id) == wanted for workspace in visit.workspaces):
-            response.set_cookie(
-                WORKSPACE_COOKIE, wanted, max_age=YEAR_S, httponly=True, samesite="lax",
                 secure=self.services.settings.secure_cookies,
             )  # fmt: skip
         return response

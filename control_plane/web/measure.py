@@ -1,6 +1,7 @@
 """What a text comes to while it is written: its parts, its alphabet, a bubble of it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,10 @@ class Measures:
         """The preview beside the text's field. Shows a problem in place: typing is never interrupted."""
         visit, form = visit_of(request), await read_form(request)
         visit.member.require(Action.EDIT_CAMPAIGNS)
-        text = form.get("text", "")[:TEXT_LIMIT]
+        campaign_id = request.path_params.get("id")
+        if campaign_id is not None:
+            await self.services.campaigns.get(visit.member, campaign_id)
+        text = (await self._of_template(visit, form) or form.get("text", ""))[:TEXT_LIMIT]
         context: dict[str, Any] = {"samples": [], "measure": None, "problem": None}
         try:
             if text.strip():
@@ -61,7 +65,7 @@ class Measures:
                     channel=read_channel(form.get("channel", ""))["channel"],
                     options=options or schema.NO_OPTIONS,
                 )
-                context |= await self._count(visit, request.path_params.get("id"), spec)
+                context |= await self._count(visit, campaign_id, spec)
         except ControlPlaneError as error:
             context["problem"] = {"title": _("Not counted"), "text": str(error)}
         sender = await self._sender(visit, form.get("sender", ""))
@@ -108,6 +112,16 @@ class Measures:
             scope=_("every recipient of the file"),
         )
         return {"measure": measured, "samples": [sample_view(sample) for sample in count.samples[:2]]}
+
+    async def _of_template(self, visit: Visit, form: Mapping[str, str]) -> str:
+        """The text of the chosen template; empty without one."""
+        chosen = form.get("template", "")
+        try:
+            return (
+                (await self.services.templates.version(visit.member, chosen)).content.body if chosen else ""
+            )
+        except NotFound:
+            return ""
 
     async def _sender(self, visit: Visit, chosen: str) -> str:
         try:

@@ -14,12 +14,25 @@ from control_plane.web.answers import go, json_answer, wants_json
 from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.dry_run import DryRuns
 from control_plane.web.forms import read_form, whole
+from control_plane.web.moderation_queue import QueuePage, entry
+from control_plane.web.moderation_texts import WhatGoesOut
 from control_plane.web.render import Pages
 from control_plane.web.session import Visit, visit_of
 from control_plane.web.translation import _
 from control_plane.web.views import campaign_facts
 
-PAGE = 50
+
+def reasons() -> list[str]:
+    """Why campaigns are sent back most often: the words begin a note, which goes on by hand."""
+    return [
+        _("The text does not say who sends it."),
+        _("The sender does not fit the text."),
+        _("The link does not lead to a domain of ours."),
+        _("A variable is empty or wrong for some recipients."),
+        _("The file or a country of it is not the right one."),
+        _("It is not clear that these people agreed to be written to."),
+        _("It costs more than it needs to: shorten it, or write it without special characters."),
+    ]
 
 
 class ModerationPages:
@@ -28,47 +41,27 @@ class ModerationPages:
         self.pages = pages
         self.dry_runs = dry_runs
         self.over = over
+        self.goes_out = WhatGoesOut(services)
+        self.queue = QueuePage(services, pages)
 
     @property
     def routes(self) -> list[Route]:
         return [
-            Route("/moderation", self.queue, methods=["GET"]),
+            Route("/moderation", self.queue.show, methods=["GET"]),
             Route("/moderation/{id}", self.show, methods=["GET"]),
             Route("/moderation/{id}/dry-run", self.dry_run, methods=["GET"]),
+            Route("/moderation/{id}/texts", self.texts, methods=["GET"]),
             Route("/moderation/{id}/approve", self.approve, methods=["POST"]),
             Route("/moderation/{id}/reject", self.reject, methods=["POST"]),
         ]
 
-    async def queue(self, request: Request) -> Response:
-        """What waits for a decision, oldest first."""
-        visit, after = visit_of(request), request.query_params.get("after") or None
-        page = await self.services.moderation.queue(visit.member, limit=PAGE, after=after)
-        if wants_json(request):
-            return json_answer({"queue": [_entry(one) for one in page.records], "next": page.next})
-        rows = [
-            {
-                **campaign_facts(one),
-                "own": bool(self.services.moderation.why_not(visit.member, one)),
-            }
-            for one in page.records
-        ]
-        return await self.pages.page(
-            request,
-            visit,
-            "moderation/queue.html",
-            rows=rows,
-            next_url=f"/moderation?after={page.next}" if page.next else "",
-            first_url="/moderation" if after else "",
-        )
-
     async def show(self, request: Request) -> Response:
-        """What will go out, and the decision on it."""
+        """What will go out, and the decision on it. `opened` of it goes back with an approval."""
         visit = visit_of(request)
-        visit.member.require(Action.DECIDE_CAMPAIGNS)
-        campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
+        campaign, opened = await self.services.moderation.open(visit.member, request.path_params["id"])
         if wants_json(request):
-            return json_answer(_entry(campaign))
-        return await self._page(request, visit, campaign, {}, "", 200)
+            return json_answer({**entry(campaign), "opened": opened})
+        return await self._page(request, visit, campaign, opened, {}, "", 200)
 
     async def dry_run(self, request: Request) -> Response:
         """The count over a large file, fetched by the page when it is there."""
@@ -84,12 +77,27 @@ class ModerationPages:
             **{**context, "found": {}},
         )
 
+    async def texts(self, request: Request) -> Response:
+        """What its recipients would read, by `list` and `page`, or what `q` finds in it (`in` a variable)."""
+        visit = visit_of(request)
+        visit.member.require(Action.DECIDE_CAMPAIGNS)
+        campaign = await self.services.campaigns.get(visit.member, request.path_params["id"])
+        if wants_json(request):
+            return json_answer(await self.services.moderation.texts(visit.member, campaign))
+        context = await self.goes_out.context(visit, campaign, request.query_params, wait=True)
+        return self.pages.fragment(
+            request, visit, "moderation/goes_out.html", campaign=campaign_facts(campaign), **context
+        )
+
     async def approve(self, request: Request) -> Response:
         """Approve the version that was looked at; sending starts."""
         visit, form = visit_of(request), await read_form(request)
         revision = whole(form.get("version"), -1)
         campaign = await self.services.moderation.approve(
-            visit.member, request.path_params["id"], -1 if revision is None else revision
+            visit.member,
+            request.path_params["id"],
+            -1 if revision is None else revision,
+            form.get("opened", ""),
         )
         if wants_json(request):
             return json_answer({"id": campaign.id, "state": campaign.state})
@@ -107,8 +115,8 @@ class ModerationPages:
         except Invalid as error:
             if wants_json(request):
                 raise
-            found = await self.services.campaigns.get(visit.member, campaign_id)
-            return await self._page(request, visit, found, error.errors, note, 422)
+            found, opened = await self.services.moderation.open(visit.member, campaign_id)
+            return await self._page(request, visit, found, opened, error.errors, note, 422)
         if wants_json(request):
             return json_answer({"id": campaign.id, "state": campaign.state})
         return go("/moderation?done=rejected")
@@ -118,14 +126,20 @@ class ModerationPages:
         request: Request,
         visit: Visit,
         campaign: Campaign,
+        opened: str,
         errors: dict[str, str],
         note: str,
         status: int,
     ) -> Response:
         decided = _decided(campaign)
+        query = request.query_params
         context: dict[str, Any] = {"upload": None, "count": None, "error_counts": [], "dry_run_url": ""}
+        context |= {"listing": None, "listing_url": "", "listing_away": False, "compared": None}
         if decided is None:
-            context = await self.dry_runs.context(visit, campaign, path="/moderation")
+            context |= await self.dry_runs.context(visit, campaign, path="/moderation")
+            context |= await self.goes_out.context(visit, campaign, query)
+            context["compared"] = await self.goes_out.compared(visit, campaign)
+        before, following = await self.services.moderation.neighbours(visit.member, campaign)
         return await self.pages.page(
             request,
             visit,
@@ -133,32 +147,18 @@ class ModerationPages:
             status,
             **{"recipients": campaign.recipients, **context},
             campaign=campaign_facts(campaign),
+            opened=opened,
             decided=decided,
             why_not=self.services.moderation.why_not(visit.member, campaign),
             sentence=self.dry_runs.approve_sentence(campaign),
             errors={"note": "", "version": "", **errors},
             note=note,
+            reasons=reasons(),
+            rejecting=bool(errors.get("note")) or query.get("act") == "reject",
+            before_href=f"/moderation/{before.id}" if before else "",
+            next_href=f"/moderation/{following.id}" if following else "",
             **await self.over.context(visit, campaign),
         )
-
-
-def _entry(campaign: Campaign) -> dict[str, Any]:
-    """A campaign of the queue for programs; `version` goes back with the decision."""
-    return {
-        "id": campaign.id,
-        "version": campaign.revision,
-        "name": campaign.name,
-        "sender": campaign.sender,
-        "text": campaign.text,
-        "channel": campaign.channel,
-        "by_routes": campaign.by_routes,
-        "category": campaign.category,
-        "lane": campaign.lane,
-        "recipients": campaign.recipients,
-        "author": campaign.author,
-        "submitted_at": campaign.submitted_at,
-        "state": campaign.state,
-    }
 
 
 def _decided(campaign: Campaign) -> dict[str, str] | None:

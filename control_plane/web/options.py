@@ -87,7 +87,9 @@ class OptionFields:
             "by_routes": BY_ROUTES,
             **await self._ways(visit, chosen["channel"]),
             "open_dlt": india or dlt,
-            "open_options": india or any(name in errors for name in FIELDS) or _chosen(campaign),
+            "open_options": india
+            or any(name in errors for name in (*FIELDS, "channel"))
+            or _chosen(campaign),
         }
 
     async def _channel(self, visit: Visit, campaign: Campaign | None) -> str:
@@ -153,5 +155,6 @@ def option_facts(campaign: Campaign) -> list[dict[str, str]]:
         (_("Validity"), _("%(n)d h") % {"n": options.validity_s // 3600} if options.validity_s else ""),
         (_("DLT entity"), options.dlt_pe_id),
         (_("DLT template"), options.dlt_template_id),
+        (_("Template"), campaign.template),
     ]
     return [{"term": term, "value": value} for term, value in facts if value]

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from control_plane.access import Action, enter
+from control_plane.access import Action
 from control_plane.campaigns.model import Live
 from control_plane.services import Services
 from control_plane.web import format as show
@@ -14,15 +14,17 @@ from control_plane.web.render import Pages, queue_count
 from control_plane.web.session import Visit, visit_of
 from control_plane.web.translation import _
 from control_plane.web.views import campaign_row
+from control_plane.web.workspaces import WorkspacePages
 
 RECENT = 50
 SHOWN = 8
 
 
 class Overview:
-    def __init__(self, services: Services, pages: Pages) -> None:
+    def __init__(self, services: Services, pages: Pages, workspaces: WorkspacePages) -> None:
         self.services = services
         self.pages = pages
+        self.workspaces = workspaces
 
     @property
     def routes(self) -> list[Route]:
@@ -39,6 +41,7 @@ class Overview:
             pulse=await self.pages.pulse.view(),
             swap_banner=True,
             stops=await self.pages.banner.rows(visit),
+            audit_troubles=self.pages.banner.audit(visit),
             swap_count=count is not None,
             queue_count=count,
         )
@@ -46,23 +49,9 @@ class Overview:
     async def show(self, request: Request) -> Response:
         """What is going out and what waits; all workspaces for a Super Admin."""
         visit = visit_of(request)
-        return await (self._workspaces if visit.actor.super_admin else self._member)(request, visit)
-
-    async def _workspaces(self, request: Request, visit: Visit) -> Response:
-        rows, waiting = [], 0
-        for workspace in visit.workspaces:
-            count = await self.services.moderation.count(enter(visit.actor, workspace.id))
-            waiting += count
-            row = {"id": workspace.id, "name": workspace.name, "country": workspace.default_country}
-            rows.append({**row, "zone": workspace.time_zone, "waiting": count})
-        pulse = await self.pages.pulse.view()
-        tiles = [
-            _tile(_("Workspaces"), len(rows), _("in this installation")),
-            _tile(_("Awaiting decision"), waiting, _("campaigns, all workspaces")),
-            _tile(_("In flight"), pulse.in_flight if pulse else None, _("messages with an operator")),
-            _tile(_("Sent a second"), pulse.sent_per_s if pulse else None, _("all channels"), rate=True),
-        ]
-        return await self.pages.page(request, visit, "workspaces.html", rows=rows, tiles=tiles)
+        if visit.actor.super_admin:
+            return await self.workspaces.index(request)
+        return await self._member(request, visit)
 
     async def _member(self, request: Request, visit: Visit) -> Response:
         campaigns = self.services.campaigns

@@ -4,7 +4,7 @@ Programs get RFC 9457 problem+json, htmx a fragment, people a page: what happene
 request's id.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -22,9 +22,12 @@ from control_plane.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    SendsNothing,
     StoreUnavailable,
+    Suspended,
     WrongOffset,
 )
+from control_plane.web import format as show
 from control_plane.web.answers import go, is_fragment, json_answer, wants_json
 from control_plane.web.middleware import CrossOrigin, TooLarge
 from control_plane.web.session import ChooseWorkspace
@@ -47,7 +50,7 @@ class Problem:
     again: bool = False
     errors: list[str] = field(default_factory=list)
     fields: dict[str, str] = field(default_factory=dict)
-    extra: dict[str, int] = field(default_factory=dict)
+    extra: Mapping[str, int | str] = field(default_factory=dict)
 
 
 def problem_of(error: Exception) -> Problem:
@@ -56,6 +59,12 @@ def problem_of(error: Exception) -> Problem:
         case NotFound():
             advice = _("It may have been deleted, or it belongs to another workspace.")
             return Problem(404, error.type, _("Not found"), str(error), advice)
+        case Suspended():
+            advice = _("Ask the administrators of the installation: they suspended it and can resume it.")
+            return Problem(403, error.type, _("Suspended"), str(error), advice)
+        case SendsNothing():
+            advice = _("Change to another of your workspaces, or have one created.")
+            return Problem(403, error.type, _("Nothing is sent from here"), str(error), advice)
         case Forbidden():
             advice = _("Ask an administrator of the workspace if you need it.")
             return Problem(403, error.type, _("Not allowed"), str(error), advice)
@@ -67,7 +76,8 @@ def problem_of(error: Exception) -> Problem:
             )
         case AlreadyDecided():
             advice = _("Nothing of yours was changed. Open the campaign to see where it stands.")
-            return Problem(409, error.type, _("Already decided"), str(error), advice)
+            told = {"by": error.by, "verdict": error.verdict, "at": show.rfc3339(error.at)}
+            return Problem(409, error.type, _("Already decided"), str(error), advice, extra=told)
         case WrongOffset():
             extra = {"byte_offset": error.byte_offset}
             return Problem(409, error.type, _("Wrong place in the file"), str(error), extra=extra)

@@ -68,6 +68,29 @@ DONE = {
     "left": lambda: _("Left as they are."),
     "retried": lambda: _("Their messages are looked for once more."),
     "trace-ended": lambda: _("The trace has ended."),
+    "workspace-created": lambda: _("Created. Now invite its first admin."),
+    "workspace-rename": lambda: _("Renamed."),
+    "workspace-suspend": lambda: _("Suspended. Its people see why, and change nothing."),
+    "workspace-resume": lambda: _("Resumed. Its people work again."),
+    "settings-saved": lambda: _("Saved."),
+    "member-changed": lambda: _("Changed. It counts from their next request on."),
+    "member-removed": lambda: _("Removed. Their next request is turned away."),
+    "archived": lambda: _("Archived. It is in no list but the archive's."),
+    "restored": lambda: _("Restored. It is back in the lists."),
+    "export-asked": lambda: _("Asked for. It is written in the background; this page shows how far it is."),
+    "export-removed": lambda: _("Removed."),
+    "erased": lambda: _("Erased. This is the certificate."),
+    "sender-drafted": lambda: _("Draft saved. Submit it when it is ready."),
+    "sender-submitted": lambda: _("Submitted. A moderator decides now."),
+    "sender-withdrawn": lambda: _("Withdrawn. It is a draft again."),
+    "sender-archived": lambda: _("Archived. Nobody can choose it; what was submitted with it goes on."),
+    "sender-restored": lambda: _("Restored."),
+    "sender-approved": lambda: _("Approved. Campaigns can choose it."),
+    "sender-rejected": lambda: _("Rejected. Your note is with it."),
+    "template-approved": lambda: _("Approved. Campaigns can choose it."),
+    "template-pending": lambda: _("Saved. A moderator decides now."),
+    "template-rejected": lambda: _("Rejected. Your note is with it."),
+    "template-withdrawn": lambda: _("Withdrawn."),
     "logged-out": lambda: _("You are logged out."),
 }
 
@@ -146,6 +169,7 @@ class Pages:
         queue = await queue_count(visit)
         return {
             "stops": await self.banner.rows(visit),
+            "audit_troubles": self.banner.audit(visit),
             "swap_banner": False,
             "may_stop": may_stop(visit),
             "actor": visit.actor,
@@ -153,6 +177,9 @@ class Pages:
             "workspace_name": visit.workspace.name if visit.workspace is not None else _("All workspaces"),
             "workspace_id": visit.workspace.id if visit.workspace is not None else None,
             "workspaces": [] if visit.actor.super_admin else visit.workspaces,
+            "suspended": visit.workspace
+            if visit.workspace is not None and visit.workspace.suspended
+            else None,
             "nav": _navigation(visit, request.url.path, queue),
             "pulse": await self.pulse.view(),
             "may": {"edit": visit.may(Action.EDIT_CAMPAIGNS)},
@@ -174,10 +201,10 @@ def _referrer(request: Request) -> str:
 
 
 async def queue_count(visit: Visit) -> int | None:
-    """Campaigns that wait for a decision, for those who may decide."""
+    """What waits for a decision, for those who may decide."""
     if visit.remembered or not visit.may(Action.DECIDE_CAMPAIGNS):
         return None
-    return await visit.services.moderation.count(visit.member)
+    return await visit.services.moderation.waiting(visit.member)
 
 
 def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, Any]]:
@@ -188,18 +215,21 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         return {"href": href, "icon": icon, "word": word, "count": count, "here": here}
 
     start = (
-        place("/", "workspaces", _("Workspaces"))
+        place("/", "workspaces", _("Workspaces")) | {"here": path == "/" or path.startswith("/workspaces")}
         if visit.actor.super_admin
         else place("/", "overview", _("Overview"))
     )
     send, content, operate, money = [], [], [], []
-    if visit.may(Action.VIEW_CAMPAIGNS):
+    sends = visit.workspace is not None and not visit.workspace.master
+    if sends and visit.may(Action.VIEW_CAMPAIGNS):
         send.append(place("/campaigns", "campaigns", _("Campaigns")))
     if queue is not None:
         send.append(place("/moderation", "moderation", _("Moderation"), queue))
-    if visit.may(Action.VIEW_CAMPAIGNS):
+    if sends and visit.may(Action.VIEW_CAMPAIGNS):
         send.append(place("/doubts", "doubt", _("In doubt")))
-    if visit.may(Action.VIEW_SENDERS):
+    if sends and visit.may(Action.VIEW_TEMPLATES):
+        content.append(place("/templates", "file", _("Templates")))
+    if sends and visit.may(Action.VIEW_SENDERS):
         content.append(place("/senders", "senders", _("Sender IDs")))
     if visit.may(Action.VIEW_CHANNELS) or visit.may(Action.MANAGE_CHANNELS):
         channels = place("/channels", "channels", _("Channels"))
@@ -211,6 +241,12 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         operate.append(place("/inbound", "inbox", _("Inbound")))
         operate.append(place("/orphans", "back", _("Orphan receipts")))
         operate.append(place("/traces", "trace", _("Traces")))
+    if visit.may(Action.EXPORT_RECORDS):
+        operate.append(place("/exports", "file", _("Exports")))
+    if visit.may(Action.VIEW_CAMPAIGNS):
+        operate.append(place("/archive", "square", _("Archive")))
+    if visit.may(Action.ERASE_PEOPLE):
+        operate.append(place("/people-data", "account", _("People’s data")))
     if visit.may(Action.VIEW_WALLET):
         money.append(place("/wallet", "wallet", _("Wallet")))
     if visit.may(Action.MANAGE_MONEY):
@@ -218,6 +254,14 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         money.append(place("/prices", "prices", _("Prices")))
     groups = [("", [start]), (_("Send"), send), (_("Content"), content), (_("Operate"), operate)]
     groups.append((_("Money"), money))
+    own = [place("/audit", "audit", _("Audit"))] if visit.may(Action.VIEW_AUDIT) else []
+    if visit.may(Action.VIEW_MEMBERS):
+        own.append(place("/members", "members", _("Members")))
+    if visit.may(Action.MANAGE_WORKSPACE):
+        own.append(place("/settings", "settings", _("Settings")))
+    if visit.may(Action.MANAGE_WORKSPACES) and not visit.actor.super_admin:
+        own.append(place("/workspaces", "workspaces", _("Workspaces")))
+    groups.append((_("Workspace"), own))
     return [{"title": title, "places": places} for title, places in groups if places]
 
 

@@ -14,8 +14,11 @@ from starlette.routing import BaseRoute, Route
 
 from control_plane.errors import ControlPlaneError
 from control_plane.services import Services
+from control_plane.web.access_table import guarded
 from control_plane.web.account_form import AccountForms
+from control_plane.web.archive import ArchivePages
 from control_plane.web.assets import Assets
+from control_plane.web.audit import AuditPages
 from control_plane.web.banner import Banner
 from control_plane.web.campaign_channels import CampaignChannels
 from control_plane.web.campaigns import CampaignPages
@@ -23,27 +26,32 @@ from control_plane.web.channel_form import ChannelForms
 from control_plane.web.channels import ChannelPages
 from control_plane.web.doubts import DoubtPages
 from control_plane.web.dry_run import DryRuns
+from control_plane.web.erasure import PeoplePages
 from control_plane.web.error_maps import ErrorMapPages
+from control_plane.web.exports import ExportPages
 from control_plane.web.feed import Feeds
 from control_plane.web.live import LivePages
 from control_plane.web.login import Login
 from control_plane.web.measure import Measures
+from control_plane.web.members import MemberPages
 from control_plane.web.middleware import BodyLimit, RequestId, SameOrigin, SecurityHeaders
 from control_plane.web.moderation import ModerationPages
 from control_plane.web.overview import Overview
 from control_plane.web.prices import PricePages
 from control_plane.web.problems import Problem, Problems
 from control_plane.web.pulse import Pulse
-from control_plane.web.reference import Reference
 from control_plane.web.render import Pages
 from control_plane.web.routing import RoutePages
+from control_plane.web.senders import SenderPages
 from control_plane.web.session import Sessions, Visit
 from control_plane.web.stop import StopPages
 from control_plane.web.tabs import Tabs
+from control_plane.web.templates_pages import TemplatePages
 from control_plane.web.traces import TracePages
 from control_plane.web.traffic import TrafficPages
 from control_plane.web.uploads import Uploads
 from control_plane.web.wallets import WalletPages
+from control_plane.web.workspaces import WorkspacePages
 
 
 class Console:
@@ -63,21 +71,28 @@ class Console:
         over = CampaignChannels(services)
         live = LivePages(services, pages, self.feeds, Tabs(services), over)
         campaigns = CampaignPages(services, pages, live, dry_runs)
+        workspaces = WorkspacePages(services, pages)
         icon = RedirectResponse(self.assets.url("favicon.svg"), 301)
 
         async def favicon(_request: Request) -> Response:
             """Where browsers look for the icon."""
             return icon
 
-        return [
+        every = [
             *Login(services, pages).routes,
-            *Overview(services, pages).routes,
+            *Overview(services, pages, workspaces).routes,
+            *workspaces.routes,
+            *MemberPages(services, pages).routes,
             *measures.routes,  # before /campaigns/{id}: "measure" is no campaign
             *campaigns.routes,
             *Uploads(services, pages).routes,
             *live.routes,
+            *ArchivePages(services, pages).routes,
+            *ExportPages(services, pages).routes,
+            *PeoplePages(services, pages).routes,
             *ModerationPages(services, pages, dry_runs, over).routes,
-            *Reference(services, pages).routes,
+            *SenderPages(services, pages).routes,
+            *TemplatePages(services, pages).routes,
             *AccountForms(
                 services, pages
             ).routes,  # before /accounts/{name}: "new" and "test" are no accounts
@@ -90,10 +105,12 @@ class Console:
             *DoubtPages(services, pages).routes,
             *TrafficPages(services, pages).routes,
             *TracePages(services, pages).routes,
+            *AuditPages(services, pages).routes,
             *StopPages(services, pages, self.banner).routes,
             Route("/favicon.ico", favicon),
             Route("/static/{path:path}", self.assets),
         ]
+        return guarded(every, services)
 
     @property
     def middleware(self) -> list[Middleware]:

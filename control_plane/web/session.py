@@ -1,20 +1,24 @@
 """Who asks, and in which workspace: resolved once for every request.
 
-Stopping the sending has to work with the documents away: there, and only there, a session that the store
-confirmed a moment ago counts (identity/remembered.py).
+Stopping the sending, pausing and cancelling have to work with the documents away: there, and only there, a
+session that the store confirmed a moment ago counts (identity/remembered.py). Logging out needs none.
 """
 
 import asyncio
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.access import INSTALLATION, Action, Actor, Member, enter
-from control_plane.errors import StoreUnavailable
+from control_plane.errors import NotFound, StoreUnavailable
+from control_plane.identity.sessions import USER_AGENT_LIMIT
 from control_plane.services import Services
 from control_plane.web.answers import go, is_fragment, wants_json
 from control_plane.workspaces.model import Workspace
@@ -23,9 +27,12 @@ SESSION_COOKIE = "heliograph_session"
 WORKSPACE_COOKIE = "heliograph_workspace"
 PUBLIC = ("/login", "/static/", "/theme", "/favicon.ico")
 STOP = "/stop"
+LOGOUT = "/logout"
 STOP_PATIENCE_S = 0.3  # how long the store may take there, before what is remembered counts
+EMERGENCY = re.compile(r"/campaigns/[^/]+/(?:pause|cancel)")
+EMERGENCY_PATIENCE_S = 1.5  # and there, where the campaign's document is the better way
 UNKNOWN_PATIENCE_S = 5.0  # and before a session is turned away that nobody remembers
-WITHOUT_OWN_PASSWORD = ("/password", "/logout")
+WITHOUT_OWN_PASSWORD = ("/password", LOGOUT)
 
 
 class ChooseWorkspace(Exception):
@@ -80,13 +87,15 @@ class Sessions:
         self.services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(PUBLIC):
+        if scope["type"] != "http" or scope["path"] == LOGOUT or scope["path"].startswith(PUBLIC):
             await self.app(scope, receive, send)
             return
         request = Request(scope)
         token = request.cookies.get(SESSION_COOKIE, "")
         if scope["path"] == STOP:
-            found = await self._for_the_stop(request, token)
+            found = await self._for_the_stop(request, token, STOP_PATIENCE_S)
+        elif EMERGENCY.fullmatch(scope["path"]):
+            found = await self._for_the_stop(request, token, EMERGENCY_PATIENCE_S)
         else:
             found = await self._confirmed(request, token)
         app = self.app
@@ -100,20 +109,35 @@ class Sessions:
 
     async def _confirmed(self, request: Request, token: str) -> Visit | None:
         """By the store, as every request is."""
-        address = request.client.host if request.client else ""
-        actor = await self.services.identity.actor(token, address=address)
+        actor = await self.services.identity.actor(
+            token,
+            address=_address(request),
+            user_agent=request.headers.get("user-agent", ""),
+            request_id=request.state.request_id,
+        )
         if actor is None:
             return None
         if actor.must_set_password:
             return Visit(self.services, actor, [], None, None)
-        workspaces = await self.services.workspaces.of(actor)
+        workspaces = await self._workspaces(request, actor)
+        suspended = frozenset(workspace.id for workspace in workspaces if workspace.suspended)
+        actor = msgspec.structs.replace(actor, suspended=suspended)
         self.services.remembered.keep(token, actor, workspaces, self.services.clock())
         return self._visit(request, actor, workspaces)
 
-    async def _for_the_stop(self, request: Request, token: str) -> Visit | None:
+    async def _workspaces(self, request: Request, actor: Actor) -> list[Workspace]:
+        """The actor's own; for a Super Admin also the one that they opened, never all there are."""
+        workspaces = await self.services.workspaces.of(actor)
+        wanted = request.cookies.get(WORKSPACE_COOKIE, "")
+        if actor.super_admin and wanted and all(str(one.id) != wanted for one in workspaces):
+            with suppress(NotFound):
+                workspaces.append(await self.services.workspaces.opened(actor, wanted))
+        return workspaces
+
+    async def _for_the_stop(self, request: Request, token: str, patience_s: float) -> Visit | None:
         """By the store if it answers at once, else as it was last confirmed. StoreUnavailable: by neither."""
         asked = asyncio.create_task(self._confirmed(request, token))
-        await asyncio.wait({asked}, timeout=STOP_PATIENCE_S)
+        await asyncio.wait({asked}, timeout=patience_s)
         known = self.services.remembered.find(token, self.services.clock())
         if known is None:  # a store that is only slow may still know it
             await asyncio.wait({asked}, timeout=UNKNOWN_PATIENCE_S)
@@ -126,7 +150,14 @@ class Sessions:
             asked.add_done_callback(_let_go)
         if known is None:
             raise StoreUnavailable("The document store does not answer, and this session is not remembered.")
-        return self._visit(request, known.actor, known.workspaces, remembered=True)
+        # Who they are is remembered; from where this request came is not.
+        actor = msgspec.structs.replace(
+            known.actor,
+            address=_address(request) or known.actor.address,
+            user_agent=request.headers.get("user-agent", "")[:USER_AGENT_LIMIT],
+            request_id=request.state.request_id,
+        )
+        return self._visit(request, actor, known.workspaces, remembered=True)
 
     def _visit(
         self, request: Request, actor: Actor, workspaces: list[Workspace], *, remembered: bool = False
@@ -137,6 +168,10 @@ class Sessions:
             current = workspaces[0]
         member = enter(actor, current.id) if current is not None else None
         return Visit(self.services, actor, workspaces, current, member, remembered)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _let_go(asked: "asyncio.Task[Visit | None]") -> None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from control_plane.access import Action, enter
+from control_plane.access import MASTER_ID, Action, enter
 from control_plane.errors import ControlPlaneError, Forbidden, Invalid, NotFound
 from control_plane.services import Services
 from control_plane.web.answers import go, json_answer, wants_json
@@ -20,6 +20,7 @@ from control_plane.web.forms import read_form
 from control_plane.web.render import Pages
 from control_plane.web.session import STOP, Visit, visit_of
 from control_plane.web.translation import _
+from control_plane.workspaces.model import Workspace
 from engine.core_api import schema
 
 
@@ -28,6 +29,7 @@ class StopPages:
         self.services = services
         self.pages = pages
         self.banner = banner
+        self._every: list[Workspace] = []  # to be stopped while the documents are away
 
     @property
     def routes(self) -> list[Route]:
@@ -84,7 +86,8 @@ class StopPages:
     async def _page(
         self, request: Request, visit: Visit, form: Mapping[str, str], errors: Mapping[str, str], status: int
     ) -> Response:
-        scopes = _scopes(visit)
+        choosable = await self._stoppable(visit)
+        scopes = _scopes(visit, choosable)
         if not scopes:
             raise Forbidden(_("Your role may not stop the sending."))
         channels: list[str] = []
@@ -106,7 +109,7 @@ class StopPages:
             chosen=wanted if wanted in known else known[0] if visit.workspace else known[-1],
             channels=channels,
             chosen_channel=form.get("channel") or request.query_params.get("channel", ""),
-            choosable=_stoppable(visit),
+            choosable=choosable,
             chosen_workspace=form.get("workspace") or (str(visit.workspace.id) if visit.workspace else ""),
             reason=form.get("reason", ""),
             engine_down=not reachable,
@@ -115,10 +118,21 @@ class StopPages:
             stops=await self.banner.rows(visit),
         )
 
+    async def _stoppable(self, visit: Visit) -> list[dict[str, str]]:
+        """The workspaces whose sending the actor may stop; with the documents away, as last seen here."""
+        if visit.actor.may(Action.STOP_EVERYTHING):
+            if not visit.remembered:
+                self._every = await self.services.workspaces.every(visit.actor, Action.STOP_EVERYTHING)
+            known = {one.id: one for one in (*self._every, *visit.workspaces)}
+            found = [one for one in known.values() if one.id != MASTER_ID]
+        else:
+            found = [one for one in visit.workspaces if enter(visit.actor, one.id).may(Action.STOP_WORKSPACE)]
+        return [{"value": str(one.id), "word": one.name} for one in found]
 
-def _scopes(visit: Visit) -> list[dict[str, str]]:
+
+def _scopes(visit: Visit, choosable: list[dict[str, str]]) -> list[dict[str, str]]:
     scopes = []
-    if _stoppable(visit):
+    if choosable:
         scopes.append(
             {
                 "value": "workspace",
@@ -136,15 +150,6 @@ def _scopes(visit: Visit) -> list[dict[str, str]]:
             {"value": "everything", "word": _("Everything"), "note": _("Every channel and every workspace.")},
         ]
     return scopes
-
-
-def _stoppable(visit: Visit) -> list[dict[str, str]]:
-    """The workspaces whose sending the actor may stop."""
-    found = []
-    for workspace in visit.workspaces:
-        if enter(visit.actor, workspace.id).may(Action.STOP_WORKSPACE):
-            found.append({"value": str(workspace.id), "word": workspace.name})
-    return found
 
 
 def _workspace(visit: Visit, form: Mapping[str, str]) -> UUID | None:

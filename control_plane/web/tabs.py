@@ -1,4 +1,4 @@
-"""The tabs under a live campaign: recipients (masked), job errors, message errors, activity."""
+"""The tabs under a live campaign: recipients (masked), job errors, message errors, activity, audit."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,6 +9,7 @@ from control_plane.access import Action
 from control_plane.campaigns.model import Live
 from control_plane.errors import EngineUnavailable
 from control_plane.services import Services
+from control_plane.web.audit_tab import audit_tab
 from control_plane.web.session import Visit
 from control_plane.web.translation import _
 from control_plane.web.views import error_counts, message_look
@@ -28,6 +29,7 @@ class Tabs:
             "job-errors": _("Job errors"),
             "message-errors": _("Message errors"),
             "activity": _("Activity"),
+            "audit": _("Audit"),
         }
         if not visit.may(Action.VIEW_RECIPIENTS):
             del words["recipients"]
@@ -39,6 +41,7 @@ class Tabs:
             "job-errors": self._job_errors,
             "message-errors": self._message_errors,
             "activity": self._activity,
+            "audit": self._audit,
         }
         try:
             filled = await fill[here](request, visit, live)
@@ -52,6 +55,8 @@ class Tabs:
             ],
             "tab_template": f"campaigns/{here.replace('-', '_')}_tab.html",
             "filters": [],
+            "numbers_url": "",
+            "numbers_full": False,
             "next_url": "",
             "first_url": "",
             "error_counts": [],
@@ -64,8 +69,13 @@ class Tabs:
         wanted = request.query_params.get("state", "")
         state = wanted if wanted in RECIPIENT_STATES else None
         campaign_id = live.campaign.id
-        page = await self.services.campaigns.recipients(visit.member, campaign_id, cursor, PAGE, state)
-        base = f"/campaigns/{campaign_id}?tab=recipients"
+        full = request.query_params.get("numbers") == "full"
+        page = await self.services.campaigns.recipients(
+            visit.member, campaign_id, cursor, PAGE, state, full=full
+        )
+        masked_base = f"/campaigns/{campaign_id}?tab=recipients"
+        base = f"{masked_base}&numbers=full" if full else masked_base
+        switched = masked_base if full else f"{masked_base}&numbers=full"
         here = f"{base}&state={state}" if state else base
         choices = [{"href": base, "word": _("All"), "here": state is None}]
         choices += [
@@ -77,6 +87,7 @@ class Tabs:
                 "message_id": one.message_id,
                 "ctn_hash": one.ctn_hash,
                 "last_digits": one.last_digits,
+                "number": one.number,
                 "view": message_look(one.state),
                 "parts": one.parts,
                 "attempts": one.attempts,
@@ -89,6 +100,8 @@ class Tabs:
         ]
         return {
             "rows": rows,
+            "numbers_url": switched if visit.may(Action.VIEW_NUMBERS) else "",
+            "numbers_full": full,
             "filters": choices,
             "next_url": f"{here}&after={page.next}" if page.next else "",
             "first_url": here if cursor else "",
@@ -139,6 +152,9 @@ class Tabs:
     async def _activity(self, _request: Request, _visit: Visit, live: Live) -> dict[str, Any]:
         return {"activity": self.activity(live)}
 
+    async def _audit(self, _request: Request, visit: Visit, live: Live) -> dict[str, Any]:
+        return await audit_tab(visit, live.campaign.id)
+
     def activity(self, live: Live) -> list[dict[str, Any]]:
         """What has happened to the campaign, newest first."""
         campaign, engine = live.campaign, live.engine
@@ -146,11 +162,15 @@ class Tabs:
             (campaign.created_at, "draft", _("Created"), campaign.author, ""),
             (campaign.submitted_at, "right", _("Submitted"), campaign.submitted_by, ""),
         ]
-        if (decision := campaign.decision) is not None:
+        decisions = {one.decision_id: one for one in campaign.rejections}
+        if campaign.decision is not None:
+            decisions[campaign.decision.decision_id] = campaign.decision
+        for decision in decisions.values():
             approved = decision.verdict == "approved"
             icon, what = ("delivered", _("Approved")) if approved else ("back", _("Rejected"))
             happened.append((decision.at, icon, what, decision.by, decision.note))
-        elif campaign.note is not None:
+        noted = {decision.note for decision in decisions.values()}
+        if campaign.note is not None and campaign.note.text not in noted:
             happened.append((campaign.note.at, "back", _("Sent back"), campaign.note.by, campaign.note.text))
         controls = {"pause": _("Paused"), "resume": _("Resumed"), "cancel": _("Cancelled")}
         icons = {"pause": "pause", "resume": "play", "cancel": "slash"}

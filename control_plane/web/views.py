@@ -80,14 +80,6 @@ def bind_look(state: str) -> Look:
     }.get(state, Look("waiting", "waiting", state))
 
 
-def sender_look(state: str) -> Look:
-    return {
-        "Approved": Look("delivered", "delivered", _("Approved")),
-        "Pending": Look("held", "clock", _("Pending")),
-        "Rejected": Look("failed", "failed", _("Rejected")),
-    }.get(state, Look("waiting", "waiting", state))
-
-
 @dataclass(frozen=True)
 class Share:
     key: str
@@ -246,6 +238,8 @@ def campaign_facts(campaign: Campaign) -> dict[str, Any]:
             approved=campaign.state == "Approved",
         ),
         "revision": campaign.revision,
+        "archived_at": campaign.archived_at if campaign.archived else None,
+        "archived_by": campaign.archived_by,
         "sender": campaign.sender,
         "text": campaign.text,
         "channel": campaign.channel,

@@ -23,6 +23,7 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 30.0
 VERIFY_TIMEOUT_S = 3600.0
+PEOPLE_TIMEOUT_S = 600.0
 COUNT_TIMEOUT_S = 300.0  # a dry run over ten million recipients
 TEST_BIND_TIMEOUT_S = 120.0  # connecting and binding, each as long as the account allows
 
@@ -220,6 +221,26 @@ class CoreClient:
         path = f"/campaigns/{campaign_id}/recipients"
         return await self._get(path, schema.Recipients, cursor=cursor, limit=limit, state=state)
 
+    async def records(
+        self, campaign_id: UUID, cursor: str | None = None, limit: int = 5_000
+    ) -> schema.DeliveryRecords:
+        """Delivery records after `cursor`, with whole numbers; every page is a question of its own."""
+        path = f"/campaigns/{campaign_id}/records"
+        return await self._get(path, schema.DeliveryRecords, cursor=cursor, limit=limit)
+
+    async def campaign_texts(self, campaign_id: UUID) -> schema.RenderedTexts:
+        """What a sealed campaign would send. Takes seconds over millions of recipients."""
+        response = await self._request(
+            "GET", f"/campaigns/{campaign_id}/texts", timeout=httpx.Timeout(COUNT_TIMEOUT_S)
+        )
+        return self._read(response, schema.RenderedTexts)
+
+    async def search_texts(
+        self, campaign_id: UUID, question: schema.RenderedSearch
+    ) -> schema.RenderedMatches:
+        response = await self._send("POST", f"/campaigns/{campaign_id}/texts/search", question)
+        return self._read(response, schema.RenderedMatches)
+
     async def equation(self, campaign_id: UUID) -> schema.Equation:
         response = await self._request(
             "GET", f"/campaigns/{campaign_id}/equation", timeout=httpx.Timeout(COUNT_TIMEOUT_S)
@@ -253,8 +274,17 @@ class CoreClient:
     async def set_retention(self, workspace_id: UUID, spec: schema.WorkspaceRetention) -> None:
         await self._send("PUT", f"/workspaces/{workspace_id}/retention", spec)
 
+    async def retention(self, workspace_id: UUID) -> schema.RetentionReport:
+        return await self._get(f"/workspaces/{workspace_id}/retention", schema.RetentionReport)
+
+    async def find_person(self, question: schema.PersonQuestion) -> schema.PersonFound:
+        """Reads every recipient file: a minute over hundreds of millions of rows."""
+        response = await self._send("POST", "/people/find", question, timeout_s=PEOPLE_TIMEOUT_S)
+        return self._read(response, schema.PersonFound)
+
     async def erase(self, spec: schema.ErasureSpec) -> schema.Erasure:
-        return self._read(await self._send("POST", "/erasures", spec), schema.Erasure)
+        response = await self._send("POST", "/erasures", spec, timeout_s=PEOPLE_TIMEOUT_S)
+        return self._read(response, schema.Erasure)
 
     async def erasures(self) -> schema.Erasures:
         return await self._get("/erasures", schema.Erasures)

@@ -62,7 +62,7 @@ async def job_errors(
         counts = {row["code"]: row["count"] for row in await connection.fetch(
             queries["job_error_counts"], upload_id, campaign_id
         )}  # fmt: skip
-        (after,) = _decode(cursor, 1)
+        (after,) = decode(cursor, 1)
         rows = await connection.fetch(queries["job_errors"], upload_id, campaign_id, after, limit + 1)
     more = len(rows) > limit
     return schema.JobErrors(
@@ -77,7 +77,7 @@ async def job_errors(
             )
             for row in rows[:limit]
         ],
-        next=_encode(rows[limit - 1]["job_error_id"]) if more else None,
+        next=encode(rows[limit - 1]["job_error_id"]) if more else None,
     )
 
 
@@ -94,7 +94,7 @@ async def recipients(
     Raises NotFound, BadCursor.
     """
     queries, limit = load("reports"), min(max(limit, 1), LIMIT)
-    slice_id, row = _decode(cursor, 2)
+    slice_id, row = decode(cursor, 2)
     found: list[schema.Recipient] = []
     window = limit if state is None else _WINDOW
     async with pool.acquire() as connection:
@@ -115,8 +115,8 @@ async def recipients(
                 if state is None or recipient.state == state:
                     found.append(recipient)
                 if len(found) == limit:
-                    return schema.Recipients(recipients=found, next=_encode(slice_id, row))
-    return schema.Recipients(recipients=found, next=_encode(slice_id, row))
+                    return schema.Recipients(recipients=found, next=encode(slice_id, row))
+    return schema.Recipients(recipients=found, next=encode(slice_id, row))
 
 
 async def _window(
@@ -129,14 +129,14 @@ async def _window(
     else:
         found = await connection.fetch(queries["messages"], *rows, campaign["settled"])
     known = {row["row_no"]: row for row in found}
-    numbers = await _numbers(connection, campaign, part, start, end, known)
+    numbers = await numbers_of(connection, campaign, part, start, end, known)
     return [
-        _recipient(part["slice_id"], row, known.get(row), number, campaign, row >= part["claimed_to"])
+        recipient_of(part["slice_id"], row, known.get(row), number, campaign, row >= part["claimed_to"])
         for row, number in zip(range(start, end), numbers, strict=True)
     ]
 
 
-async def _numbers(
+async def numbers_of(
     connection: Connection,
     campaign: asyncpg.Record,
     part: asyncpg.Record,
@@ -158,7 +158,7 @@ async def _numbers(
     return iter(column.slice(first, end - start).to_pylist())
 
 
-def _recipient(
+def recipient_of(
     slice_id: int,
     row: int,
     message: asyncpg.Record | None,
@@ -166,6 +166,7 @@ def _recipient(
     campaign: asyncpg.Record,
     unclaimed: bool,
 ) -> schema.Recipient:
+    """A message as it is shown, from its row of the ledger, if it has one."""
     state = MessageState(message["state"]) if message else MessageState.OPEN
     shown = SHOWN[state]
     if state is MessageState.OPEN and unclaimed and campaign["state"] == CampaignState.CANCELLED:
@@ -196,11 +197,13 @@ def _error(state: MessageState, message: asyncpg.Record) -> str:
     return ""
 
 
-def _encode(*numbers: int) -> str:
+def encode(*numbers: int) -> str:
+    """A cursor of these numbers."""
     return base64.urlsafe_b64encode(".".join(map(str, numbers)).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str | None, count: int) -> list[int]:
+def decode(cursor: str | None, count: int) -> list[int]:
+    """The numbers of a cursor, zeros without one. Raises BadCursor."""
     if not cursor:
         return [0] * count
     try:

@@ -5,13 +5,14 @@ import asyncio
 import hashlib
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 
+from engine.core_api import schema
 from engine.ledger import fold, partitions, reconcile
 from engine.ledger.pool import AWAY, Connection, Pool, session_locks
 from engine.ledger.sql import load
@@ -19,6 +20,8 @@ from engine.ledger.sql import load
 log = structlog.get_logger(__name__)
 
 LOCK_TRIES = 10
+SHOWN_RUNS = 14  # of a report
+SHOWN_DROPPED = 60
 COUNTS = (
     "planned", "claimed", "sent", "delivered", "undelivered", "no_receipt", "failed", "in_doubt",
     "submissions", "parts", "retried", "receipts", "charged",
@@ -247,3 +250,32 @@ async def set_workspace(connection: Connection, workspace_id: UUID, days: int | 
         await connection.execute(load("retention")["unset_workspace"], workspace_id)
     else:
         await connection.execute(load("retention")["set_workspace"], workspace_id, days)
+
+
+async def report(
+    pool: Pool, workspace_id: UUID, *, at: str, messages_days: int, files_days: int
+) -> schema.RetentionReport:
+    """What of a workspace is kept how long by the given settings, and what went."""
+    queries = load("retention")
+    async with pool.acquire() as connection:
+        files = await connection.fetchrow(queries["workspace_files"], workspace_id)
+        oldest = await connection.fetchval(queries["oldest_kept"], workspace_id)
+        runs = await connection.fetch(queries["runs"], SHOWN_RUNS)
+        dropped = await connection.fetch(queries["dropped_of"], workspace_id, SHOWN_DROPPED)
+        days = await connection.fetchval(queries["workspace_days"], workspace_id)
+    assert files is not None
+    return schema.RetentionReport(
+        at=at,
+        messages_days=messages_days,
+        files_days=files_days,
+        numbers_days=days,
+        files_kept=files["kept"],
+        files_gone=files["gone"],
+        oldest_day=_date(oldest) if oldest is not None else None,
+        runs=[schema.RetentionRun(**dict(row)) for row in runs],
+        dropped=[schema.DroppedPartition(**{**dict(row), "day": _date(row["day"])}) for row in dropped],
+    )
+
+
+def _date(day: int) -> date:
+    return partitions.EPOCH + timedelta(days=day)

@@ -38,6 +38,15 @@ async def chunk_numbers(pool: Pool, upload_id: UUID) -> list[int]:
     return [row["chunk_no"] for row in await pool.fetch(load("uploads")["chunks"], upload_id)]
 
 
+async def chunk_rows(pool: Pool, upload_id: UUID) -> dict[int, tuple[int, int]]:
+    """Of each committed chunk, in file order: its first recipient among all, from 0, and how many it has."""
+    found, first = {}, 0
+    for row in await pool.fetch(load("uploads")["chunks"], upload_id):
+        found[row["chunk_no"]] = (first, row["row_count"])
+        first += row["row_count"]
+    return found
+
+
 async def chunk(pool: Pool, upload_id: UUID, chunk_no: int) -> bytes:
     """The Arrow IPC stream of one chunk. Raises NotFound."""
     data = await pool.fetchval(load("uploads")["chunk"], upload_id, chunk_no)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from control_plane.access import Actor, Member, Role, enter
+from control_plane.access import Actor, Member, Membership, Role, enter
 from control_plane.app import COLLECTIONS, build
 from control_plane.campaigns.model import Campaign
 from control_plane.core_fake import FakeCore
@@ -109,6 +109,15 @@ class House:
         )
         return await campaigns.get(self.author, draft.id)
 
+    def opened(self, who: Member, campaign: Campaign) -> str:
+        """The proof that they looked at it as it is here."""
+        return self.services.moderation._openings.issue(who, campaign)
+
+    async def approve(self, who: Member, campaign: Campaign) -> Campaign:
+        """What was looked at, as it was then."""
+        opened = self.opened(who, campaign)
+        return await self.services.moderation.approve(who, campaign.id, campaign.revision, opened)
+
     async def pending(self) -> Campaign:
         return await self.services.campaigns.submit(self.author, (await self.draft()).id)
 
@@ -141,7 +150,7 @@ async def make_person(services: Services, name: str, workspace_id: UUID, role: R
         name=name,
         password_hash="!",
         must_set_password=False,
-        memberships={workspace_id: role},
+        memberships={workspace_id: Membership(role=role)},
         created_at=services.clock(),
     )
     await services.store.insert(USERS, user)

@@ -199,6 +199,45 @@ async def test_recipients_come_with_their_numbers(either: Core, body: Body) -> N
     assert (await either.job_errors(sealed.campaign_id)).total == 1
 
 
+async def test_records_of_an_unknown_campaign_are_404(either: Core) -> None:
+    with pytest.raises(CoreError) as refused:
+        await either.records(uuid4())
+    assert refused.value.problem.status == 404
+
+
+async def test_a_number_is_erased_once_nothing_needs_it(either: Core, body: Body) -> None:
+    sealed = await either.seal_campaign(spec_of((await filled(either, body)).upload_id))
+    ours = schema.PersonQuestion(msisdn="4915112345670", workspace_id=WORKSPACE)
+    found = await either.find_person(ours)
+    assert (found.counts, found.cut) == ({"recipient_chunks": 1}, False)
+    assert [str(sealed.campaign_id) in one for one in found.in_use] == [True]
+    foreign = await either.find_person(schema.PersonQuestion(msisdn="4915112345670", workspace_id=uuid4()))
+    assert foreign.counts == {}
+    order = schema.ErasureSpec(decision_id=uuid4(), msisdn="4915112345670", workspace_id=WORKSPACE)
+    with pytest.raises(CoreError) as refused:
+        await either.erase(order)
+    assert refused.value.problem.status == 409
+    await either.command(sealed.campaign_id, told("return"))
+    done = await either.erase(order)
+    assert done.erased == {"recipient_chunks": 1}
+    assert await either.erase(order) == done
+    assert (await either.find_person(ours)).counts == {}
+
+
+async def test_a_file_that_waits_for_a_campaign_needs_its_numbers(either: Core, body: Body) -> None:
+    upload = await filled(either, body)
+    found = await either.find_person(schema.PersonQuestion(msisdn="4915112345671", workspace_id=WORKSPACE))
+    assert [str(upload.upload_id) in one for one in found.in_use] == [True]
+    with pytest.raises(CoreError) as refused:
+        await either.find_person(schema.PersonQuestion(msisdn="nobody"))
+    assert refused.value.problem.status == 422
+
+
+async def test_what_is_kept_is_told(either: Core) -> None:
+    report = await either.retention(WORKSPACE)
+    assert (report.messages_days, report.files_days, report.at) == (400, 30, "04:15")
+
+
 async def test_an_engine_that_is_not_there_is_unavailable(tmp_path: Path, unused_tcp_port: int) -> None:
     make(tmp_path)
     client = CoreClient(f"https://127.0.0.1:{unused_tcp_port}", tmp_path)
@@ -208,3 +247,69 @@ async def test_an_engine_that_is_not_there_is_unavailable(tmp_path: Path, unused
         with pytest.raises(CoreUnavailable):
             await core.health()
     await client.close()
+
+
+async def test_the_texts_of_a_sealed_campaign_are_listed_and_searched(either: Core, body: Body) -> None:
+    upload = await filled(either, body)
+    sealed = await either.seal_campaign(spec_of(upload.upload_id, text="Hello {{name}}"))
+    found = await either.campaign_texts(sealed.campaign_id)
+    assert (found.recipients, found.scanned, found.distinct, found.used) == (2, 2, 2, ["name"])
+    assert sorted((one.text, one.recipients, one.parts) for one in found.texts) == [
+        ("Hello Ann", 1, 1), ("Hello Bob", 1, 1),
+    ]  # fmt: skip
+    assert found.manifest_hash == sealed.manifest_hash
+    assert [(one.calling_code, one.recipients) for one in found.countries] == [("49", 2)]
+    assert (found.parts, found.price, found.hosts) == (2, None, [])
+    match = await either.search_texts(sealed.campaign_id, schema.RenderedSearch(query="BOB", column="name"))
+    assert [(one.text, one.msisdn) for one in match.texts] == [("Hello Bob", "4915112345671")]
+    assert (match.looked_through, match.next) == (2, None)
+    page = await either.search_texts(sealed.campaign_id, schema.RenderedSearch(query="hello", limit=1))
+    assert [one.text for one in page.texts] == ["Hello Ann"]
+    rest = await either.search_texts(
+        sealed.campaign_id, schema.RenderedSearch(query="hello", limit=1, cursor=page.next)
+    )
+    assert [one.text for one in rest.texts] == ["Hello Bob"]
+    with pytest.raises(CoreError) as refused:
+        await either.search_texts(sealed.campaign_id, schema.RenderedSearch(query="x", column="nothing"))
+    assert refused.value.problem.status == 422
+    with pytest.raises(CoreError) as refused:
+        await either.campaign_texts(uuid4())
+    assert refused.value.problem.status == 404
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": "Other"},
+        {"sender": "Other", "sender_revision_id": uuid4()},
+        {"sender_revision_id": uuid4()},
+        {"options": schema.MessageOptions(flash=True)},
+        {"options": schema.MessageOptions(validity_s=3600)},
+        {"in_doubt": "resend"},
+        {"category": "otp"},
+        {"channel": ""},
+    ],
+    ids=lambda change: " ".join(change),
+)
+async def test_a_start_needs_the_approval_of_what_is_sealed(
+    either: Core, body: Body, change: dict[str, object]
+) -> None:
+    """Whatever is changed and sealed anew, the hash that was approved starts nothing."""
+    upload = await filled(either, body)
+    spec = spec_of(upload.upload_id)
+    first = await either.seal_campaign(spec)
+    await either.command(spec.campaign_id, told("return"))
+    again = await either.seal_campaign(msgspec.structs.replace(spec, decision_id=uuid4(), **change))
+    assert again.manifest_hash != first.manifest_hash
+    with pytest.raises(CoreError) as refused:
+        await either.command(spec.campaign_id, told("start", first.manifest_hash))
+    assert refused.value.problem.type.endswith("manifest-mismatch")
+
+
+async def test_another_name_is_the_same_seal(either: Core, body: Body) -> None:
+    upload = await filled(either, body)
+    spec = spec_of(upload.upload_id)
+    first = await either.seal_campaign(spec)
+    await either.command(spec.campaign_id, told("return"))
+    again = await either.seal_campaign(msgspec.structs.replace(spec, decision_id=uuid4(), name="Other"))
+    assert again.manifest_hash == first.manifest_hash

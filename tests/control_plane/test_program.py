@@ -131,6 +131,8 @@ def test_a_port_in_use_is_one_line_that_names_it(environment: dict[str, str]) ->
     [
         ("UI_PORT", "70000", "HELIOGRAPH_CONTROL_UI_PORT"),
         ("DOCUMENTS_DSN", "postgresql://u:s3cret@127.0.0.1:1/x", "document store"),
+        ("DOCUMENTS_DSN", "mongodb://u:s3cret@127.0.0.1:1/x", "document store"),
+        ("DOCUMENTS_DSN", "redis://u:s3cret@127.0.0.1:1/x", "HELIOGRAPH_CONTROL_DOCUMENTS_DSN"),
         ("CERTS_DIR", "/nowhere/at/all", "/nowhere/at/all"),
     ],
 )

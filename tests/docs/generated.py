@@ -181,7 +181,79 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def roles_page() -> str:
+    from control_plane.access import (
+        ALLOWED,
+        INSTALLATION,
+        NOT_IN_MASTER,
+        WHILE_SUSPENDED,
+        Action,
+        Membership,
+        Role,
+    )
+
+    columns = {
+        "Author": Membership(role=Role.AUTHOR),
+        "Author who moderates": Membership(role=Role.AUTHOR, is_moderator=True),
+        "Moderator": Membership(role=Role.MODERATOR),
+        "Analyst": Membership(role=Role.ANALYST),
+        "Admin": Membership(role=Role.ADMIN),
+    }
+    assert {one.role for one in columns.values()} == set(ALLOWED)
+    lines = [
+        "# Who may do what\n",
+        "A role counts in its workspace. Things of other workspaces do not exist for its people (404);",
+        "what a role may not do is refused (403). Nobody decides what is their own, and nobody changes",
+        "their own role. A changed or removed role counts from the next request on.\n",
+        "## In a workspace\n",
+        f"| | {' | '.join(columns)} |",
+        f"|---|{'---|' * len(columns)}",
+    ]
+    for action in Action:
+        if action not in INSTALLATION:
+            marks = ["yes" if action in one.allowed else "" for one in columns.values()]
+            lines.append(f"| {action} | {' | '.join(marks)} |")
+    lines += [
+        "",
+        f'Who may not "{Action.VIEW_ALL_CAMPAIGNS}" sees the campaigns of their own only. The flag "may see',
+        f'full phone numbers" of a member adds "{Action.VIEW_NUMBERS}"; each such look is in the audit.',
+        "An admin chooses whether authors may propose sender IDs.\n",
+        "While a workspace is suspended, its people may: "
+        + ", ".join(str(action) for action in Action if action in WHILE_SUSPENDED)
+        + ".\n",
+        "The Master workspace sends nothing. Nobody in it may: "
+        + ", ".join(str(action) for action in Action if action in NOT_IN_MASTER)
+        + ".\n",
+        "## Of the installation\n",
+        "Asked of the role in the Master workspace. Only its admins may:\n",
+        *(f"- {action}" for action in Action if action in INSTALLATION),
+        "",
+        "A Super Admin may all of it, and is an admin in every workspace. Each look at a workspace they are",
+        "no member of is in its audit: `workspace.opened`, and `workspace.viewed` with the page.\n",
+        "## What each route asks for\n",
+        "| route | who |",
+        "|---|---|",
+        *_access_rows(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _access_rows() -> Iterator[str]:
+    from control_plane.web.access_table import TABLE
+
+    for key, needs in TABLE.items():
+        if needs.public:
+            who = "everybody"
+        elif not needs.actions:
+            who = "who is logged in"
+        else:
+            who = "may " + ", or ".join(str(action) for action in needs.actions)
+            who += ", in any workspace of theirs" if needs.anywhere else ""
+        yield f"| `{key}` | {who} |"
+
+
 PAGES = {
+    "roles.md": roles_page,
     "channel-settings.md": channel_settings_page,
     "settings.md": settings_page,
     "cli.md": cli_page,

@@ -8,7 +8,10 @@ from engine.core_api.schema.engine import *  # noqa: F403
 from engine.core_api.schema.errors import *  # noqa: F403
 from engine.core_api.schema.money import *  # noqa: F403
 from engine.core_api.schema.options import *  # noqa: F403
+from engine.core_api.schema.people import *  # noqa: F403
 from engine.core_api.schema.receipts import *  # noqa: F403
+from engine.core_api.schema.records import *  # noqa: F403
+from engine.core_api.schema.rendered import *  # noqa: F403
 from engine.core_api.schema.retention import *  # noqa: F403
 from engine.core_api.schema.routes import *  # noqa: F403
 from engine.core_api.schema.stops import *  # noqa: F403

@@ -7,9 +7,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core_api import schema
-from engine.core_api.server.answers import Refused, answer, body, limit, path_uuid
+from engine.core_api.server.answers import Refused, answer, body, limit, path_uuid, whole_number
 from engine.core_api.server.state import engine
-from engine.ledger import campaigns, equation, reports
+from engine.ledger import campaigns, equation, records, reports
 
 MAX_IDS = 200
 
@@ -91,6 +91,13 @@ async def recipients(request: Request) -> Response:
     return answer(page)
 
 
+async def delivery_records(request: Request) -> Response:
+    """A page of delivery records with whole numbers, for a file; `cursor` goes on, `limit` up to 5,000."""
+    most = whole_number(request, "limit", records.PAGE, records.PAGE)
+    cursor = request.query_params.get("cursor")
+    return answer(await records.page(engine(request).pool, path_uuid(request), cursor, most))
+
+
 async def recount(request: Request) -> Response:
     """The equation recounted from the rows, beside the statistics."""
     return answer(await equation.recount(engine(request).pool, path_uuid(request)))
@@ -106,5 +113,6 @@ routes = [
     Route("/campaigns/{id}/message-errors", message_errors, methods=["GET"]),
     Route("/campaigns/{id}/job-errors", job_errors, methods=["GET"]),
     Route("/campaigns/{id}/recipients", recipients, methods=["GET"]),
+    Route("/campaigns/{id}/records", delivery_records, methods=["GET"]),
     Route("/campaigns/{id}/equation", recount, methods=["GET"]),
 ]

@@ -1,4 +1,4 @@
-"""Retention by workspace, and the erasure of a person's number."""
+"""Retention by workspace, what of it was done, and what is held about a person's number or erased."""
 
 import msgspec
 from starlette.requests import Request
@@ -9,7 +9,7 @@ from engine.core_api import schema
 from engine.core_api.server.answers import Refused, answer, body, limit, path_uuid
 from engine.core_api.server.state import engine
 from engine.ledger import decisions, retention
-from engine.recipients import erasure
+from engine.recipients import erasure, people
 
 _MOST_DAYS = 3650
 
@@ -34,8 +34,27 @@ async def set_retention(request: Request) -> Response:
     return Response(status_code=204)
 
 
+async def report(request: Request) -> Response:
+    """What of a workspace is kept how long, and what has gone."""
+    state, workspace_id = engine(request), path_uuid(request)
+    made = await retention.report(
+        state.pool,
+        workspace_id,
+        at=state.settings.retention_at,
+        messages_days=state.settings.retention_days,
+        files_days=state.settings.uploads_keep_days,
+    )
+    return answer(made)
+
+
+async def find(request: Request) -> Response:
+    """What is held about a person's number, in a workspace or everywhere."""
+    state, question = engine(request), await body(request, schema.PersonQuestion)
+    return answer(await people.find(state.pool, question))
+
+
 async def erase(request: Request) -> Response:
-    """Erase a person's number everywhere; 409 while a campaign that may still send holds it."""
+    """Erase a person's number, of a workspace or everywhere; 409 while what may still send holds it."""
     state, spec = engine(request), await body(request, schema.ErasureSpec)
     return answer(await erasure.erase(state.pool, state.secrets, spec), 201)
 
@@ -47,6 +66,8 @@ async def erasures(request: Request) -> Response:
 
 routes = [
     Route("/workspaces/{id}/retention", set_retention, methods=["PUT"]),
+    Route("/workspaces/{id}/retention", report, methods=["GET"]),
+    Route("/people/find", find, methods=["POST"]),
     Route("/erasures", erase, methods=["POST"]),
     Route("/erasures", erasures, methods=["GET"]),
 ]

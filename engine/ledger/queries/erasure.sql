@@ -2,7 +2,11 @@
 SELECT now();
 
 -- name: chunks
-SELECT upload_id, chunk_no FROM recipient_chunks WHERE data IS NOT NULL ORDER BY upload_id, chunk_no;
+SELECT r.upload_id, r.chunk_no
+FROM recipient_chunks r
+JOIN uploads u USING (upload_id)
+WHERE r.data IS NOT NULL AND ($1::uuid IS NULL OR u.workspace_id = $1)
+ORDER BY r.upload_id, r.chunk_no;
 
 -- name: chunk
 SELECT data FROM recipient_chunks WHERE upload_id = $1 AND chunk_no = $2;
@@ -28,7 +32,7 @@ WHERE u.upload_id = ANY ($1::uuid[])
 UNION ALL
 SELECT 'test message ' || t.test_id
 FROM test_messages t
-WHERE t.msisdn = $2::text::bigint AND t.state IN ('queued', 'claimed')
+WHERE t.msisdn = $2::text::bigint AND t.state IN ('queued', 'claimed') AND $3::uuid IS NULL
 ORDER BY 1;
 
 -- name: rewrite
@@ -41,13 +45,22 @@ UPDATE uploads SET state = 'discarded', reason = 'a number was erased from it'
 WHERE upload_id = ANY ($1::uuid[]) AND state <> 'discarded';
 
 -- name: submissions
-UPDATE submissions SET msisdn = NULL WHERE msisdn = $1::text::bigint;
+UPDATE submissions SET msisdn = NULL
+WHERE msisdn = $1::text::bigint
+  AND ($2::uuid IS NULL OR EXISTS (SELECT FROM slices s JOIN campaigns c USING (campaign_id)
+                              WHERE s.slice_id = submissions.slice_id AND c.workspace_id = $2));
 
 -- name: messages_done
-UPDATE messages_done SET msisdn = NULL WHERE msisdn = $1::text::bigint;
+UPDATE messages_done SET msisdn = NULL
+WHERE msisdn = $1::text::bigint
+  AND ($2::uuid IS NULL OR EXISTS (SELECT FROM slices s JOIN campaigns c USING (campaign_id)
+                              WHERE s.slice_id = messages_done.slice_id AND c.workspace_id = $2));
 
 -- name: doubts
-UPDATE doubts SET msisdn = NULL WHERE msisdn = $1::text::bigint;
+UPDATE doubts SET msisdn = NULL
+WHERE msisdn = $1::text::bigint
+  AND ($2::uuid IS NULL OR EXISTS (SELECT FROM slices s JOIN campaigns c USING (campaign_id)
+                              WHERE s.slice_id = doubts.slice_id AND c.workspace_id = $2));
 
 -- name: orphan_receipts
 UPDATE orphan_receipts
@@ -74,7 +87,11 @@ UPDATE traces SET msisdn = NULL WHERE msisdn = $1::text::bigint;
 DELETE FROM trace_pdus WHERE position($1::text IN body::text) > 0;
 
 -- name: job_errors
-UPDATE job_errors SET detail = 'erased' WHERE position($1::text IN regexp_replace(detail, '[^0-9]', '', 'g')) > 0;
+UPDATE job_errors SET detail = 'erased'
+WHERE position($1::text IN regexp_replace(detail, '[^0-9]', '', 'g')) > 0
+  AND ($2::uuid IS NULL
+       OR EXISTS (SELECT FROM uploads u WHERE u.upload_id = job_errors.upload_id AND u.workspace_id = $2)
+       OR EXISTS (SELECT FROM campaigns c WHERE c.campaign_id = job_errors.campaign_id AND c.workspace_id = $2));
 
 -- name: decisions
 UPDATE decisions SET answer = replace(answer::text, $1::text, '0')::jsonb WHERE position($1::text IN answer::text) > 0;

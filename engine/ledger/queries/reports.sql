@@ -43,7 +43,7 @@ SELECT campaign_id, state, settled_at IS NOT NULL AS settled FROM campaigns WHER
 -- name: slice_at
 -- The slice that holds the next row: this one, or the one after it.
 -- Messages of dropped partitions are gone.
-SELECT s.slice_id, s.chunk_no, s.row_start, s.row_count, s.claimed_to, p.folded_at IS NOT NULL AS folded
+SELECT s.slice_id, s.chunk_no, s.channel_id, s.created_at, s.row_start, s.row_count, s.claimed_to, p.folded_at IS NOT NULL AS folded
 FROM slices s
 LEFT JOIN submission_partitions p ON p.day = s.slice_id >> 40 AND p.partition_no = (s.slice_id >> 28) & 4095
 WHERE s.campaign_id = $1
@@ -61,12 +61,15 @@ LEFT JOIN chunk_plans p ON p.campaign_id = c.campaign_id AND p.chunk_no = $2
 WHERE c.campaign_id = $1;
 
 -- name: messages
-SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at,
-       corrected
+SELECT row_no, state, parts, attempts, msisdn, channel_id, cost, doubt, failed_status, sent_at, stat, receipt_error,
+       done_at, corrected
 FROM messages_of($1, $2, $3, $4);
 
 -- name: messages_done
-SELECT row_no, state, parts, attempts, msisdn, doubt, failed_status, sent_at, stat, receipt_error, done_at,
-       corrected
+SELECT row_no, state, parts, attempts, msisdn, channel_id, cost, doubt, failed_status, sent_at, stat, receipt_error,
+       done_at, corrected
 FROM messages_done
 WHERE slice_id = $1 AND row_no >= $2 AND row_no < $3;
+
+-- name: channel_names
+SELECT channel_id, name FROM channels;

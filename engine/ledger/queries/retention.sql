@@ -166,3 +166,36 @@ ON CONFLICT (workspace_id) DO UPDATE SET days = excluded.days, updated_at = now(
 
 -- name: unset_workspace
 DELETE FROM workspace_retention WHERE workspace_id = $1;
+
+-- name: workspace_days
+SELECT days FROM workspace_retention WHERE workspace_id = $1;
+
+-- name: workspace_files
+SELECT count(*) FILTER (WHERE state <> 'discarded') AS kept, count(*) FILTER (WHERE state = 'discarded') AS gone
+FROM uploads
+WHERE workspace_id = $1;
+
+-- name: oldest_kept
+SELECT min(s.slice_id >> 40)::int
+FROM campaigns c
+JOIN slices s USING (campaign_id)
+JOIN submission_partitions p ON p.day = s.slice_id >> 40 AND p.partition_no = (s.slice_id >> 28) & 4095
+WHERE c.workspace_id = $1 AND p.dropped_at IS NULL;
+
+-- name: runs
+SELECT started_at, took_s, jsonb_array_length(body -> 'folded') AS folded, jsonb_array_length(body -> 'dropped') AS dropped,
+       jsonb_array_length(body -> 'uploads') AS uploads, (body ->> 'slices')::int AS slices
+FROM retention_runs
+ORDER BY run_id DESC
+LIMIT $1;
+
+-- name: dropped_of
+-- Partitions with messages of the workspace that are gone, latest first; what they held is in their seals.
+SELECT p.day, p.name, p.dropped_at, sum(z.planned)::bigint AS messages
+FROM submission_partitions p
+JOIN partition_seals z USING (day, partition_no)
+JOIN campaigns c USING (campaign_id)
+WHERE p.dropped_at IS NOT NULL AND c.workspace_id = $1
+GROUP BY p.day, p.partition_no, p.name, p.dropped_at
+ORDER BY p.day DESC, p.partition_no DESC
+LIMIT $2;

@@ -70,7 +70,7 @@ async def test_another_workspace_finds_nothing(house: Any, body: Any) -> None:
         campaigns.recipients(house.stranger, draft.id),
         campaigns.command(house.stranger, draft.id, "cancel"),
         campaigns.receive(house.stranger, draft.id, body(b"1\n"), offset=0, file_name="x"),
-        house.services.moderation.approve(house.stranger, draft.id, draft.revision),
+        house.approve(house.stranger, draft),
     ):
         with pytest.raises(NotFound):
             await act
@@ -240,7 +240,7 @@ async def test_approved_it_is_paused_resumed_and_cancelled(house: Any) -> None:
     campaigns, author, pending = house.services.campaigns, house.author, await house.pending()
     with pytest.raises(Conflict):
         await campaigns.command(author, pending.id, "pause")
-    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    await house.approve(house.moderator, pending)
     assert (await campaigns.live(author, pending.id)).controls == ("pause", "cancel")
     assert (await campaigns.command(author, pending.id, "pause")).state == "Paused"
     with pytest.raises(Conflict, match="cannot pause"):
@@ -343,7 +343,7 @@ async def test_who_goes_on_with_somebody_elses_file_does_not_decide_it(
     await campaigns.receive(house.admin, draft.id, body(rest), offset=half, length=len(rest), **options)
     pending = await campaigns.submit(house.author, draft.id)
     with pytest.raises(Forbidden):
-        await house.services.moderation.approve(house.admin, pending.id, pending.revision)
+        await house.approve(house.admin, pending)
 
 
 async def test_a_files_name_loses_its_nul(house: Any, body: Any) -> None:
@@ -357,7 +357,7 @@ async def test_a_files_name_loses_its_nul(house: Any, body: Any) -> None:
 
 async def test_its_own_history_has_what_it_was_told_and_not_what_was_refused(house: Any) -> None:
     campaigns, pending = house.services.campaigns, await house.pending()
-    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    await house.approve(house.moderator, pending)
     await campaigns.command(house.author, pending.id, "pause")
     with pytest.raises(Conflict):
         await campaigns.command(house.author, pending.id, "pause")
@@ -370,7 +370,7 @@ async def test_approved_with_the_engine_away_its_state_is_unknown_and_it_can_be_
     house: Any, core: Any
 ) -> None:
     campaigns, pending = house.services.campaigns, await house.pending()
-    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    await house.approve(house.moderator, pending)
     core.away = True
     live = await campaigns.live(house.author, pending.id)
     assert (live.state, live.controls) == ("Unknown", ("pause", "cancel"))

@@ -39,7 +39,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again_with_the_same_decision
 ) -> None:
     pending = await house.pending()
     core.lose_answers = True
-    approved = await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    approved = await house.approve(house.moderator, pending)
     assert approved.state == "Approved"
     assert approved.orders[0].decision_id == approved.decision.decision_id
     assert core.done == ["seal", "start"]
@@ -53,7 +53,7 @@ async def test_an_answer_that_was_lost_is_asked_for_again_with_the_same_decision
 async def test_orders_that_wait_are_sent_in_order(house: Any, core: Any) -> None:
     campaigns, pending = house.services.campaigns, await house.pending()
     core.away = True
-    await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    await house.approve(house.moderator, pending)
     for control in ("pause", "resume", "cancel"):
         await campaigns.command(house.author, pending.id, control)
     core.away = False
@@ -105,7 +105,7 @@ async def test_a_refused_start_gives_it_back_and_voids_the_approval(house: Any, 
 
     core.command = refuse
     with pytest.raises(Conflict, match="another manifest"):
-        await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+        await house.approve(house.moderator, pending)
     after = await house.services.campaigns.get(house.author, pending.id)
     assert (after.state, after.decision, after.orders) == ("New", None, ())
     assert core.done == ["seal", "return"]
@@ -115,7 +115,7 @@ async def test_a_start_refused_because_it_runs_is_a_start(house: Any, core: Any)
     pending = await house.pending()
     start = schema.CampaignCommand(decision_id=uuid4(), command="start", manifest_hash=pending.manifest_hash)
     await core.command(pending.engine_id, start)
-    approved = await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    approved = await house.approve(house.moderator, pending)
     assert (approved.state, approved.orders) == ("Approved", ())
 
 
@@ -128,7 +128,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(house: Any, core: Any, sta
         raise CoreError(schema.Problem(type="urn:heliograph:problem:x", title="later", status=status))
 
     core.command = busy
-    approved = await house.services.moderation.approve(house.moderator, pending.id, pending.revision)
+    approved = await house.approve(house.moderator, pending)
     assert approved.outstanding
     core.command = command
     assert await house.services.reconciler.run_once() == 0

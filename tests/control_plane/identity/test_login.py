@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from control_plane.access import Role
+from control_plane.access import Membership, Role
 from control_plane.audit.outbox import AUDIT
 from control_plane.errors import Forbidden, Invalid, NotFound
 from control_plane.identity.model import SESSIONS, USERS, LockedOut, LoggedIn, Refused, User
@@ -27,7 +27,7 @@ async def ann(services: Services) -> User:
         name="Ann",
         password_hash=await FAST.hash(PASSWORD),
         must_set_password=False,
-        memberships={uuid4(): Role.AUTHOR},
+        memberships={uuid4(): Membership(role=Role.AUTHOR)},
         created_at=services.clock(),
     )
     return await services.store.insert(USERS, user)

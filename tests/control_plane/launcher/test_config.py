@@ -27,6 +27,29 @@ def test_good_settings_are_shown_without_their_secrets(program: str, dsn: str, t
     assert "s3cret" not in done.output
 
 
+@pytest.mark.parametrize("url", ["mongodb://u:s3cret@db/x", "mongodb+srv://u:s3cret@db.example/x"])
+def test_documents_may_be_in_mongodb(url: str, tmp_path: Path) -> None:
+    done = check("control-plane", tmp_path / "it.toml", f'documents_dsn = "{url}"\n')
+    assert done.exit_code == 0, done.output
+    assert "s3cret" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis://u:s3cret@db/x", "begins with neither postgresql:// nor mongodb://"),
+        ("mongodb://u:s3cret@db", "names no database"),
+    ],
+)
+def test_a_url_of_no_document_store_is_explained(url: str, said: str, tmp_path: Path) -> None:
+    done = check("control-plane", tmp_path / "it.toml", f'documents_dsn = "{url}"\n')
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("HELIOGRAPH_CONTROL_DOCUMENTS_DSN: ")
+    assert said in line
+    assert "s3cret" not in line
+
+
 def test_every_fault_has_its_line(tmp_path: Path) -> None:
     done = check("engine", tmp_path / "it.toml", 'core_api_port = 70000\nlog_level = "loud"\nno_such = 1\n')
     assert done.exit_code == 1

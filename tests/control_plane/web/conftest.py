@@ -1,5 +1,6 @@
 """The console over real services: pages asked for as a browser would, without a socket."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,8 @@ import pytest
 
 from control_plane.access import Role
 from control_plane.app import ui_app
+from control_plane.documents.postgres import PostgresStore
+from control_plane.errors import StoreUnavailable
 from control_plane.services import Services
 
 ORIGIN = "http://console.example"
@@ -88,3 +91,35 @@ async def admin(services: Services, house: Any, console: Any) -> AsyncIterator[B
     """An administrator of the workspace: may write and decide."""
     async with open_browser(console) as browser:
         yield await log_in(services, browser, "admin@house.example")
+
+
+class Documents:
+    """The store's server as a page meets it when it is gone, and when it hangs."""
+
+    def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._store = store
+        self._monkeypatch = monkeypatch
+
+    def stop(self) -> None:
+        async def refused(*_arguments: Any, **_options: Any) -> Any:
+            raise StoreUnavailable("The document store does not answer.")
+
+        self._replace(refused)
+
+    def hang(self) -> None:
+        async def never(*_arguments: Any, **_options: Any) -> Any:
+            await asyncio.Event().wait()
+
+        self._replace(never)
+
+    def start(self) -> None:
+        self._monkeypatch.undo()
+
+    def _replace(self, how: Any) -> None:
+        for name in ("get", "find", "insert", "replace", "delete", "count", "purge"):
+            self._monkeypatch.setattr(self._store, name, how)
+
+
+@pytest.fixture
+def documents(postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> Documents:
+    return Documents(postgres_store, monkeypatch)

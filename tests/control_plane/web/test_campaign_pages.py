@@ -34,9 +34,10 @@ async def pending(browser: Any, file: bytes) -> str:
 
 
 async def approve(browser: Any, campaign: str) -> Any:
-    queue = (await browser.get("/moderation", headers=JSON)).json()["queue"]
-    version = next(entry["version"] for entry in queue if entry["id"] == campaign)
-    return await browser.submit(f"/moderation/{campaign}/approve", version=str(version))
+    """Opened and approved, as programs do."""
+    entry = (await browser.get(f"/moderation/{campaign}", headers=JSON)).json()
+    form = {"version": str(entry["version"]), "opened": entry["opened"]}
+    return await browser.submit(f"/moderation/{campaign}/approve", **form)
 
 
 async def test_the_whole_way_by_forms(author: Any, moderator: Any, recipients_file: bytes) -> None:

@@ -42,8 +42,9 @@ async def sealed(core: FakeCore) -> schema.Campaign:
 
 
 async def approve(browser: Any, campaign: str) -> None:
-    version = (await browser.get(f"/moderation/{campaign}", headers=JSON)).json()["version"]
-    assert (await browser.submit(f"/moderation/{campaign}/approve", version=str(version))).status_code == 303
+    entry = (await browser.get(f"/moderation/{campaign}", headers=JSON)).json()
+    form = {"version": str(entry["version"]), "opened": entry["opened"]}
+    assert (await browser.submit(f"/moderation/{campaign}/approve", **form)).status_code == 303
 
 
 async def test_without_routes_the_form_does_not_offer_them(author: Any) -> None:
@@ -236,6 +237,6 @@ async def test_ids_that_traces_and_the_command_ask_for_can_be_copied(
     assert f'id="m-{first.message_id}">{first.message_id}</code>' in page
     assert f'data-copy="m-{first.message_id}"' in page
     assert first.msisdn not in page
-    for browser, path in ((author, "/account"), (root, "/account"), (root, "/")):
+    for browser, path in ((author, "/account"), (root, "/")):
         assert f'data-copy="w-{house.workspace.id}"' in (await browser.get(path)).text, path
     assert str(house.stranger.workspace_id) not in (await author.get("/account")).text

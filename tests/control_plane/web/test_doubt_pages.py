@@ -71,9 +71,13 @@ async def test_groups_of_other_workspaces_do_not_exist(
     assert core.done == []
 
 
-async def test_who_writes_sees_the_groups_and_does_not_decide(
-    held: schema.DoubtGroup, core: FakeCore, author: Any
+async def test_who_writes_sees_the_groups_of_their_own_and_does_not_decide(
+    held: schema.DoubtGroup, core: FakeCore, house: Any, author: Any
 ) -> None:
+    assert "Nothing is in doubt" in (await author.get("/doubts")).text
+    campaign = await house.pending()
+    core.held.append(group(house.workspace.id, key="own", campaign_id=campaign.engine_id))
+    core.done.clear()
     page = (await author.get("/doubts")).text
     assert "1,234 messages" in page
     assert "/doubts/resolve" not in page
@@ -128,4 +132,5 @@ async def test_a_campaign_leads_to_its_own_groups(
     page = (await author.get(f"/doubts?campaign={campaign.id}")).text
     assert f'href="/campaigns/{campaign.id}">Mine</a>' in page
     assert "Another one" not in page
-    assert "Another one" in (await author.get("/doubts")).text
+    assert "Another one" not in (await author.get("/doubts")).text  # somebody else's campaign
+    assert "Another one" in (await moderator.get("/doubts")).text

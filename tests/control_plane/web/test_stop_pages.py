@@ -11,7 +11,6 @@ import pytest
 from control_plane.audit.outbox import AUDIT
 from control_plane.core_fake import FakeCore
 from control_plane.documents.postgres import PostgresStore
-from control_plane.errors import StoreUnavailable
 from control_plane.services import Services
 from control_plane.web.session import SESSION_COOKIE, STOP_PATIENCE_S
 
@@ -21,38 +20,6 @@ JSON = {"accept": "application/json"}
 async def events(services: Services, action: str) -> list[Any]:
     found = await services.store.find(AUDIT, {}, limit=500)
     return [event for event in found.records if event.action == action]
-
-
-class Documents:
-    """The store's server as a page meets it when it is gone, and when it hangs."""
-
-    def __init__(self, store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._store = store
-        self._monkeypatch = monkeypatch
-
-    def stop(self) -> None:
-        async def refused(*_arguments: Any, **_options: Any) -> Any:
-            raise StoreUnavailable("The document store does not answer.")
-
-        self._replace(refused)
-
-    def hang(self) -> None:
-        async def never(*_arguments: Any, **_options: Any) -> Any:
-            await asyncio.Event().wait()
-
-        self._replace(never)
-
-    def start(self) -> None:
-        self._monkeypatch.undo()
-
-    def _replace(self, how: Any) -> None:
-        for name in ("get", "find", "insert", "replace", "delete", "count", "purge"):
-            self._monkeypatch.setattr(self._store, name, how)
-
-
-@pytest.fixture
-def documents(postgres_store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> Documents:
-    return Documents(postgres_store, monkeypatch)
 
 
 async def test_a_workspaces_moderator_stops_it_and_everybody_in_it_sees_the_banner(
@@ -115,7 +82,7 @@ async def test_what_a_workspace_stopped_the_installation_may_let_go_on(
 
 
 async def test_the_rank_of_a_stop_made_with_the_documents_away_holds(
-    core: FakeCore, house: Any, root: Any, moderator: Any, documents: Documents
+    core: FakeCore, house: Any, root: Any, moderator: Any, documents: Any
 ) -> None:
     await root.get("/")
     documents.stop()
@@ -166,7 +133,7 @@ async def test_a_channel_that_is_not_there_is_not_found(root: Any) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "hang"])
 async def test_with_the_documents_away_it_stops_within_a_second_and_the_gap_is_recorded(
-    services: Services, core: FakeCore, root: Any, documents: Documents, how: str
+    services: Services, core: FakeCore, root: Any, documents: Any, how: str
 ) -> None:
     """Gone or hanging: nobody waits for the store, and once it is back the audit has it all."""
     assert (await root.get("/")).status_code == 200
@@ -192,7 +159,7 @@ async def test_with_the_documents_away_it_stops_within_a_second_and_the_gap_is_r
 
 
 async def test_with_the_documents_away_everything_else_stays_closed(
-    core: FakeCore, root: Any, moderator: Any, documents: Documents
+    core: FakeCore, root: Any, moderator: Any, documents: Any
 ) -> None:
     """A remembered session opens the stop and nothing more: no page, no lifting, no channel."""
     await root.get("/")
@@ -209,7 +176,7 @@ async def test_with_the_documents_away_everything_else_stays_closed(
 
 
 async def test_who_was_never_confirmed_stops_nothing(
-    core: FakeCore, visitor: Any, root: Any, documents: Documents
+    core: FakeCore, visitor: Any, root: Any, documents: Any
 ) -> None:
     documents.stop()
     visitor.cookies.set(SESSION_COOKIE, "made-up-token")
@@ -224,9 +191,9 @@ async def test_a_slow_store_is_waited_for_where_nobody_is_remembered(
     services.remembered.forget(root.cookies[SESSION_COOKIE])
     answered, actor = asyncio.Event(), services.identity.actor
 
-    async def slow(token: str | None, *, address: str = "") -> Any:
+    async def slow(token: str | None, **request: str) -> Any:
         await answered.wait()
-        return await actor(token, address=address)
+        return await actor(token, **request)
 
     monkeypatch.setattr(services.identity, "actor", slow)
     asyncio.get_running_loop().call_later(2 * STOP_PATIENCE_S, answered.set)
@@ -235,7 +202,7 @@ async def test_a_slow_store_is_waited_for_where_nobody_is_remembered(
 
 
 async def test_a_remembered_session_is_forgotten_in_time_and_at_logout(
-    services: Services, core: FakeCore, clock: Any, root: Any, moderator: Any, documents: Documents
+    services: Services, core: FakeCore, clock: Any, root: Any, moderator: Any, documents: Any
 ) -> None:
     await moderator.get("/")
     token = moderator.cookies[SESSION_COOKIE]

@@ -91,3 +91,30 @@ def test_without_an_engine_one_line_says_what_to_do(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert "heliograph up" in ran.output
     assert NUMBER not in ran.output
+
+
+async def test_the_report_says_what_is_kept_and_what_went(client: CoreClient, pool: Pool) -> None:
+    workspace_id = uuid4()
+    empty = await client.retention(workspace_id)
+    assert (empty.numbers_days, empty.oldest_day, empty.runs, empty.dropped) == (None, None, [], [])
+    assert (empty.messages_days, empty.files_days) == (400, 30)
+    await client.set_retention(workspace_id, schema.WorkspaceRetention(decision_id=uuid4(), days=7))
+    await pool.execute(
+        "INSERT INTO retention_runs (started_at, took_s, body) VALUES (now(), 2, $1::text::jsonb)",
+        '{"folded": ["a", "b"], "dropped": ["c"], "uploads": [], "slices": 5}',
+    )
+    report = await client.retention(workspace_id)
+    assert report.numbers_days == 7
+    (run,) = report.runs
+    assert (run.folded, run.dropped, run.uploads, run.slices, run.took_s) == (2, 1, 0, 5, 2.0)
+
+
+async def test_a_number_is_looked_for_without_standing_in_an_address(client: CoreClient, pool: Pool) -> None:
+    await pool.execute(
+        "INSERT INTO traces (scope, msisdn, ends_at) VALUES ('number', $1, now())", int(NUMBER)
+    )
+    found = await client.find_person(schema.PersonQuestion(msisdn="+" + NUMBER))
+    assert (found.counts, found.cut) == ({"traces": 1}, False)
+    with pytest.raises(CoreError) as refused:
+        await client.find_person(schema.PersonQuestion(msisdn="nobody"))
+    assert refused.value.problem.status == 422

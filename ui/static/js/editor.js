@@ -26,6 +26,24 @@ document.getElementById("sender")?.addEventListener("change", recount);
 // So do the channel and the options, which say how it is encoded.
 for (const options of document.querySelectorAll("form details.drawer")) options.addEventListener("change", recount);
 
+// A template's text is shown, and not written over.
+const template = document.getElementById("template");
+
+function showTemplate() {
+  const chosen = template.selectedOptions[0].dataset.text;
+  if (chosen !== undefined) text.value = chosen;
+  text.readOnly = chosen !== undefined;
+  for (const chip of document.querySelectorAll("#columns [data-insert]")) chip.disabled = text.readOnly;
+}
+
+if (template && text) {
+  showTemplate();
+  template.addEventListener("change", () => {
+    showTemplate();
+    recount();
+  });
+}
+
 function recount() {
   document.body.dispatchEvent(new Event("recount"));
 }

@@ -1,0 +1,1 @@
+"""One person's number: found, given out, erased, with a certificate."""
