@@ -40,11 +40,18 @@ from control_plane.exports.writer import Writer
 from control_plane.identity.bootstrap import Bootstrap
 from control_plane.identity.identity import Identity
 from control_plane.identity.lockout import Lockout
-from control_plane.identity.model import FAILURES, SESSIONS, USERS
+from control_plane.identity.model import FAILURES, LOGIN_STEPS, SESSIONS, USERS
 from control_plane.identity.passwords import Passwords
 from control_plane.identity.people import People
 from control_plane.identity.remembered import Remembered
 from control_plane.identity.sessions import Sessions
+from control_plane.identity.totp import Totp
+from control_plane.identity.users import Users
+from control_plane.joining.invitations import Invitations
+from control_plane.joining.model import INVITATIONS, JOIN_REQUESTS, RESETS
+from control_plane.joining.requests import JoinRequests
+from control_plane.joining.resets import Resets
+from control_plane.mail.mail import Mail
 from control_plane.measured import Measured
 from control_plane.metrics import Metrics
 from control_plane.moderation.content_queue import ContentQueue, sender_kind, template_kind
@@ -74,13 +81,24 @@ from engine.core_api.client import CoreClient
 AUDITED: tuple[Collection[Any], ...] = (
     USERS,
     WORKSPACES,
+    INVITATIONS,
+    JOIN_REQUESTS,
     SENDERS,
     SMS_TEMPLATES,
     CAMPAIGNS,
     EXPORTS,
     ERASURES,
 )
-COLLECTIONS: tuple[Collection[Any], ...] = (*AUDITED, AUDIT, CHAINS, SESSIONS, FAILURES, FAMILIAR)
+COLLECTIONS: tuple[Collection[Any], ...] = (
+    *AUDITED,
+    AUDIT,
+    CHAINS,
+    SESSIONS,
+    LOGIN_STEPS,
+    FAILURES,
+    RESETS,
+    FAMILIAR,
+)
 EXPORTS_EVERY_S = 60.0  # how often it is looked which files are over; a new one is begun at once
 
 
@@ -104,7 +122,9 @@ def build(
     remembered = Remembered(settings.stop_session_s)
     lockout = Lockout(store, failures=settings.lockout_failures, lock_s=settings.lockout_s)
     keys = KeyFile(settings.data_dir)
+    totp = Totp(store, keys, clock)
     workspaces = Workspaces(store, keys, clock)
+    people, mail = People(store, clock), Mail(settings)
     senders = Senders(workspaces, clock)
     templates = Templates(workspaces, clock)
     orders = Orders(store, core, clock, metrics)
@@ -112,7 +132,7 @@ def build(
     campaigns = Campaigns(
         core, workspaces, senders, templates, audit, orders, Reviews(core), clock, emergencies.saw
     )
-    identity = Identity(store, audit, passwords, sessions, lockout, clock, metrics, remembered, spool)
+    identity = Identity(store, audit, passwords, sessions, lockout, clock, metrics, remembered, spool, totp)
     spool.before_moving = identity.end_logged_out
     files = Files(settings.data_dir)
     writer = Writer(store, core, files, keys, clock, keep_s=settings.exports_keep_s)
@@ -136,12 +156,20 @@ def build(
         audit=audit,
         spool=spool,
         identity=identity,
+        users=Users(store, identity, remembered, clock),
+        totp=totp,
         remembered=remembered,
         bootstrap=Bootstrap(store, passwords, workspaces, clock),
         workspaces=workspaces,
         looks=Looks(audit, clock),
         counts=Counts(store),
-        people=People(store, clock),
+        people=people,
+        mail=mail,
+        invitations=Invitations(store, passwords, mail, clock, life_s=settings.invitation_s),
+        join_requests=JoinRequests(store, people, clock),
+        resets=Resets(
+            store, passwords, sessions, remembered, lockout, mail, clock, life_s=settings.password_reset_s
+        ),
         senders=senders,
         templates=templates,
         campaigns=campaigns,

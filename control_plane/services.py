@@ -23,6 +23,12 @@ from control_plane.identity.bootstrap import Bootstrap
 from control_plane.identity.identity import Identity
 from control_plane.identity.people import People
 from control_plane.identity.remembered import Remembered
+from control_plane.identity.totp import Totp
+from control_plane.identity.users import Users
+from control_plane.joining.invitations import Invitations
+from control_plane.joining.requests import JoinRequests
+from control_plane.joining.resets import Resets
+from control_plane.mail.mail import Mail
 from control_plane.metrics import Metrics
 from control_plane.moderation.moderation import Moderation
 from control_plane.money.money import Money
@@ -46,12 +52,18 @@ class Services:
     audit: Audit
     spool: Spool
     identity: Identity
+    users: Users
+    totp: Totp
     remembered: Remembered
     bootstrap: Bootstrap
     workspaces: Workspaces
     looks: Looks
     counts: Counts
     people: People
+    mail: Mail
+    invitations: Invitations
+    join_requests: JoinRequests
+    resets: Resets
     senders: Senders
     templates: Templates
     campaigns: Campaigns

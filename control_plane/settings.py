@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -63,6 +64,32 @@ class ControlPlaneSettings(BaseSettings):
         default=3, ge=1, description="Failed logins of an account or an address until it locks."
     )
     lockout_s: int = Field(default=60, ge=1, description="How long a lockout lasts.")
+    invitation_s: int = Field(
+        default=7 * 24 * 3600, ge=60, description="How long the link of an invitation counts."
+    )
+    password_reset_s: int = Field(
+        default=3600, ge=60, description="How long the link to set a forgotten password counts."
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="Base URL of the pages as people reach them, for links in e-mails; without it, `ui_host` "
+        "and `ui_port` over HTTP.",
+    )
+    smtp_host: str = Field(
+        default="", description="SMTP server for invitations and password resets; without it none are sent."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Port of the SMTP server.")
+    smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="`starttls` after connecting, `tls` from the first byte, or `none` (this host's server).",
+    )
+    smtp_user: str = Field(default="", description="User at the SMTP server; without one, no login.")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="Password at the SMTP server.")
+    smtp_from: str = Field(default="heliograph@localhost", description="Sender of the e-mails.")
+    smtp_timeout_s: float = Field(
+        default=10.0, gt=0, description="How long the SMTP server may take, all in all, for one step."
+    )
     stop_session_s: int = Field(
         default=900,
         ge=60,
@@ -107,6 +134,11 @@ class ControlPlaneSettings(BaseSettings):
     def _names_a_store(cls, value: SecretStr) -> SecretStr:
         kind(value.get_secret_value())
         return value
+
+    @property
+    def base_url(self) -> str:
+        """Of links that leave the console, without a slash at the end."""
+        return self.public_url.rstrip("/") or f"http://{self.ui_host}:{self.ui_port}"
 
     @classmethod
     def settings_customise_sources(

@@ -8,7 +8,8 @@ from control_plane.audit.audit import Audit
 from control_plane.clock import Clock
 from control_plane.documents.store import DocumentStore
 from control_plane.errors import StoreUnavailable
-from control_plane.identity.model import FAILURES, SESSIONS
+from control_plane.identity.model import FAILURES, LOGIN_STEPS, SESSIONS
+from control_plane.joining.model import RESETS
 
 INTERVAL_S = 600.0
 
@@ -20,6 +21,8 @@ async def upkeep(store: DocumentStore, audit: Audit, clock: Clock) -> None:
         try:
             await store.purge(SESSIONS, clock())
             await store.purge(FAILURES, clock())
+            await store.purge(LOGIN_STEPS, clock())
+            await store.purge(RESETS, clock())
             await audit.purge(clock())
         except StoreUnavailable as error:
             log.warning("upkeep waits", reason=str(error))

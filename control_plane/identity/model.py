@@ -1,12 +1,13 @@
 """People, their sessions and their failed logins, as documents."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
 
-from control_plane.access import Membership
+from control_plane.access import Actor, Membership
 from control_plane.audit.outbox import UNSWEPT, Audited
 from control_plane.documents.records import Collection, Index, Record
 
@@ -22,6 +23,20 @@ class User(Audited, frozen=True, kw_only=True):
     epoch: int = 1  # raised with each password: sessions of an earlier one are over
     created_at: datetime
     last_login_at: datetime | None = None
+    sealed_totp: str = ""  # the secret, encrypted with the key file; empty: logs in without a code
+    sealed_totp_offer: str = ""  # shown, and not confirmed yet
+    totp_step: int = 0  # of the last code that was taken: it and those before it count no more
+    recovery_hashes: tuple[str, ...] = ()  # SHA-256, hex, of the recovery codes that are left
+
+    @property
+    def has_totp(self) -> bool:
+        return bool(self.sealed_totp)
+
+    @property
+    def rights(self) -> str:
+        """Of what they may do now: a session whose own is another one gets a new token."""
+        told = sorted((str(key), *msgspec.structs.astuple(one)) for key, one in self.memberships.items())
+        return hashlib.sha256(repr((self.super_admin, told)).encode()).hexdigest()
 
 
 class Session(Record, frozen=True, kw_only=True):
@@ -33,6 +48,18 @@ class Session(Record, frozen=True, kw_only=True):
     expires_at: datetime  # the earlier of idle and absolute expiry
     address: str
     user_agent: str
+    rights: str = ""  # User.rights when the token was made
+    previous_hash: str | None = None  # of the token before: counts until then, for requests under way
+    previous_until: datetime | None = None
+
+
+class LoginStep(Record, frozen=True, kw_only=True):
+    """The password was right, the code is still to come. Opens nothing."""
+
+    token_hash: str
+    user_id: UUID
+    epoch: int
+    expires_at: datetime
 
 
 class Failures(Record, frozen=True, kw_only=True):
@@ -47,7 +74,18 @@ USERS = Collection("users", User, indexes=(Index(("email",), unique=True), Index
 SESSIONS = Collection(
     "sessions",
     Session,
-    indexes=(Index(("token_hash",), unique=True), Index(("user_id",)), Index(("expires_at",))),
+    indexes=(
+        Index(("token_hash",), unique=True),
+        Index(("previous_hash",)),
+        Index(("user_id",)),
+        Index(("expires_at",)),
+    ),
+    expires=True,
+)
+LOGIN_STEPS = Collection(
+    "login_steps",
+    LoginStep,
+    indexes=(Index(("token_hash",), unique=True), Index(("expires_at",))),
     expires=True,
 )
 FAILURES = Collection("login_failures", Failures, indexes=(Index(("expires_at",)),), expires=True)
@@ -57,6 +95,22 @@ FAILURES = Collection("login_failures", Failures, indexes=(Index(("expires_at",)
 class LoggedIn:
     token: str  # for the cookie; not stored
     must_set_password: bool
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Somebody whose session is good. `token`: a new one, for the cookie, where it was rotated."""
+
+    actor: Actor
+    token: str | None
+    has_totp: bool
+
+
+@dataclass(frozen=True)
+class CodeNeeded:
+    """The password was right; `token` belongs to the question for the code, and is no session."""
+
+    token: str
 
 
 @dataclass(frozen=True)

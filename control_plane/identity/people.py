@@ -80,7 +80,7 @@ class People:
     ) -> User:
         def changed(found: User) -> User:
             memberships = decide(found)
-            before, after = (_said(one.get(member.workspace_id)) for one in (found.memberships, memberships))
+            before, after = (said(one.get(member.workspace_id)) for one in (found.memberships, memberships))
             happened = acted(
                 member,
                 action,
@@ -100,7 +100,8 @@ def _require_member(found: User, member: Member) -> None:
         raise NotFound("member")
 
 
-def _said(membership: Membership | None) -> str:
+def said(membership: Membership | None) -> str:
+    """In words, for the audit."""
     if membership is None:
         return ""
     flags = (("moderates", membership.is_moderator), ("sees numbers", membership.sees_numbers))

@@ -16,6 +16,7 @@ SEEN_EVERY = timedelta(minutes=1)  # how exactly `seen_at` follows: not a write 
 TOKEN_BYTES = 32
 REFUSED_KEPT = 100_000
 USER_AGENT_LIMIT = 200
+GRACE = timedelta(seconds=30)  # how long the token before a rotation still counts
 
 
 class Sessions:
@@ -38,6 +39,7 @@ class Sessions:
             expires_at=now + min(self._idle, self._absolute),
             address=address,
             user_agent=user_agent[:USER_AGENT_LIMIT],
+            rights=user.rights,
         )
         await self._store.insert(SESSIONS, session)
         return token
@@ -46,7 +48,7 @@ class Sessions:
         """The session of a token, if it is not over; using it keeps it from idling out, unless not `seen`."""
         if token_hash(token) in self._refused:
             return None
-        session = await find_one(self._store, SESSIONS, {"token_hash": token_hash(token)})
+        session = await self._of(token, now)
         if session is None or session.expires_at <= now:
             return None
         if seen and now - session.seen_at >= min(SEEN_EVERY, self._idle / 2):
@@ -56,10 +58,55 @@ class Sessions:
                 session = await self._store.replace(SESSIONS, used, session.version)
         return session
 
-    async def end(self, token: str) -> Session | None:
-        session = await find_one(self._store, SESSIONS, {"token_hash": token_hash(token)})
+    async def rotate(self, session: Session, token: str, user: User, now: datetime) -> str | None:
+        """A new token where the person's rights changed; None where they did not, or another request made it.
+
+        The token before counts for some seconds more, with the rights of now: a browser has several requests
+        under way, and only one of their answers brings the new token.
+        """
+        if session.rights == user.rights or session.token_hash != token_hash(token):
+            return None
+        new = secrets.token_urlsafe(TOKEN_BYTES)
+        rotated = msgspec.structs.replace(
+            session,
+            token_hash=token_hash(new),
+            rights=user.rights,
+            previous_hash=session.token_hash,
+            previous_until=now + GRACE,
+        )
+        try:
+            await self._store.replace(SESSIONS, rotated, session.version)
+        except (VersionConflict, NotFound):
+            return None
+        return new
+
+    async def of(self, user_id: UUID, now: datetime) -> list[Session]:
+        """Those that are not over, the last seen first."""
+        found: list[Session] = []
+        after = None
+        while True:
+            page = await self._store.find(SESSIONS, {"user_id": user_id}, after=after)
+            found += [session for session in page.records if session.expires_at > now]
+            after = page.next
+            if after is None:
+                return sorted(found, key=lambda session: session.seen_at, reverse=True)
+
+    async def _of(self, token: str, now: datetime) -> Session | None:
+        key = token_hash(token)
+        session = await self._by_hash(key)
+        if session is None or session.token_hash == key:
+            return session
+        return session if session.previous_until is not None and now < session.previous_until else None
+
+    async def _by_hash(self, key: str) -> Session | None:
+        """Of a token, or of the one before its rotation, however long ago."""
+        session = await find_one(self._store, SESSIONS, {"token_hash": key})
+        return session or await find_one(self._store, SESSIONS, {"previous_hash": key})
+
+    async def end(self, token: str, now: datetime) -> Session | None:
+        session = await self._of(token, now)
         if session is not None:
-            await self._drop(session)
+            await self.drop(session)
         return session
 
     def refuse(self, token: str) -> None:
@@ -71,7 +118,7 @@ class Sessions:
         """Those that are still in the store; what is not there any more is forgotten."""
         found = []
         for key in [*self._refused]:
-            session = await find_one(self._store, SESSIONS, {"token_hash": key})
+            session = await self._by_hash(key)
             if session is None:
                 self._refused.discard(key)
             else:
@@ -86,9 +133,9 @@ class Sessions:
         """Housekeeping after a new password: the raised epoch has ended them already."""
         while page := (await self._store.find(SESSIONS, {"user_id": user.id})).records:
             for session in page:
-                await self._drop(session)
+                await self.drop(session)
 
-    async def _drop(self, session: Session) -> None:
+    async def drop(self, session: Session) -> None:
         try:
             await self._store.delete(SESSIONS, session.id)
         except NotFound:

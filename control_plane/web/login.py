@@ -1,18 +1,21 @@
-"""Logging in and out, the first password, the account, and what a browser prefers."""
+"""Logging in and out, the first password, and what a browser prefers."""
+
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from control_plane.errors import Forbidden, Invalid
-from control_plane.identity.model import LockedOut, LoggedIn
+from control_plane.identity.model import CodeNeeded, LockedOut, LoggedIn
 from control_plane.services import Services
+from control_plane.web.account import AccountPages
 from control_plane.web.answers import go, json_answer, wants_json
 from control_plane.web.forms import local_path, read_form
 from control_plane.web.problems import Problem, problem_json
 from control_plane.web.render import THEME_COOKIE, THEMES, Pages
-from control_plane.web.roles import role_word
 from control_plane.web.session import SESSION_COOKIE, WORKSPACE_COOKIE, keep_session, visit_of
+from control_plane.web.totp import TotpPages, keep_step
 from control_plane.web.translation import _
 
 YEAR_S = 365 * 24 * 3600
@@ -22,6 +25,7 @@ class Login:
     def __init__(self, services: Services, pages: Pages) -> None:
         self.services = services
         self.pages = pages
+        self.account = AccountPages(services, pages)
 
     @property
     def routes(self) -> list[Route]:
@@ -31,8 +35,9 @@ class Login:
             Route("/logout", self.logout, methods=["POST"]),
             Route("/password", self.show_password, methods=["GET"]),
             Route("/password", self.set_password, methods=["POST"]),
-            Route("/account", self.account, methods=["GET"]),
             Route("/theme", self.theme, methods=["POST"]),
+            *self.account.routes,
+            *TotpPages(self.services, self.pages).routes,
         ]
 
     async def show(self, request: Request) -> Response:
@@ -58,6 +63,11 @@ class Login:
             target = "/password" if outcome.must_set_password else wanted
             response = json_answer({"location": target}) if wants_json(request) else go(target)
             keep_session(response, self.services, outcome.token)
+            return response
+        if isinstance(outcome, CodeNeeded):
+            target = f"/login/code?next={quote(wanted, safe='')}"
+            response = json_answer({"location": target}, 202) if wants_json(request) else go(target)
+            keep_step(response, self.services, outcome.token)
             return response
         locked_s = outcome.seconds_left if isinstance(outcome, LockedOut) else 0
         status = 429 if locked_s else 401
@@ -119,30 +129,9 @@ class Login:
     async def _password_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
         visit = visit_of(request)
         if not visit.actor.must_set_password:
-            return await self._account_page(request, errors, status)
+            return await self.account.page(request, errors, status)
         return self.pages.alone(
             request, "password.html", status, actor=visit.actor, first=True, errors=errors
-        )
-
-    async def account(self, request: Request) -> Response:
-        """Who one is, and the form to change the password."""
-        return await self._account_page(request, {}, 200)
-
-    async def _account_page(self, request: Request, errors: dict[str, str], status: int) -> Response:
-        visit = visit_of(request)
-        memberships = visit.actor.memberships
-        roles = [
-            {
-                "workspace": workspace.name,
-                "workspace_id": workspace.id,
-                "role": role_word(memberships[workspace.id])
-                if workspace.id in memberships
-                else _("Super Admin"),
-            }
-            for workspace in visit.workspaces
-        ]
-        return await self.pages.page(
-            request, visit, "account.html", status, roles=roles, first=False, errors=errors
         )
 
     async def theme(self, request: Request) -> Response:

@@ -44,6 +44,8 @@ class MemberPages:
         if wants_json(request):
             content = [{**row, "look": row["look"].word, "flags": ", ".join(row["flags"])} for row in rows]
             return json_answer({"members": content, "total": len(people)})
+        may_manage = visit.may(Action.MANAGE_MEMBERS)
+        requests = len(await self.services.join_requests.open(visit.member)) if may_manage else 0
         more = start + PAGE < len(people)
         return await self.pages.page(
             request,
@@ -51,7 +53,8 @@ class MemberPages:
             "members/list.html",
             rows=rows,
             total=len(people),
-            may_manage=visit.may(Action.MANAGE_MEMBERS),
+            may_manage=may_manage,
+            requests=requests,
             next_url=f"/members?from={start + PAGE}" if more else "",
             first_url="/members" if start else "",
         )
@@ -140,12 +143,12 @@ def _row(visit: Visit, user: User) -> dict[str, Any]:
         "role": role_word(Membership(role=membership.role)),
         "flags": flag_words(membership),
         "last_login_at": user.last_login_at,
-        "look": _look(user),
+        "look": look_of(user),
         "you": user.id == visit.actor.user_id,
     }
 
 
-def _look(user: User) -> Look:
+def look_of(user: User) -> Look:
     if user.disabled:
         return Look("failed", "slash", _("Disabled"))
     if user.must_set_password:

@@ -91,6 +91,18 @@ DONE = {
     "template-pending": lambda: _("Saved. A moderator decides now."),
     "template-rejected": lambda: _("Rejected. Your note is with it."),
     "template-withdrawn": lambda: _("Withdrawn."),
+    "invited": lambda: _("Invited. The e-mail is on its way."),
+    "invitation-revoked": lambda: _("Revoked. Its link admits nobody."),
+    "request-asked": lambda: _("If there is such a workspace, its admins see your request now."),
+    "request-accepted": lambda: _("Accepted. They are a member from their next request on."),
+    "request-rejected": lambda: _("Rejected."),
+    "joined": lambda: _("Welcome. You are a member now."),
+    "password-reset": lambda: _("Your password is set. Log in with it."),
+    "login-again": lambda: _("That took too long, or the password changed. Log in again."),
+    "totp-off": lambda: _("Codes are off. Logins ask for your password alone."),
+    "user-changed": lambda: _("Changed. It counts from their next request on."),
+    "session-revoked": lambda: _("Ended. Its next request is turned away."),
+    "sessions-revoked": lambda: _("Ended. Only this session is left."),
     "logged-out": lambda: _("You are logged out."),
 }
 
@@ -261,6 +273,8 @@ def _navigation(visit: Visit, path: str, queue: int | None) -> list[dict[str, An
         own.append(place("/settings", "settings", _("Settings")))
     if visit.may(Action.MANAGE_WORKSPACES) and not visit.actor.super_admin:
         own.append(place("/workspaces", "workspaces", _("Workspaces")))
+    if visit.may(Action.MANAGE_USERS):
+        own.append(place("/users", "account", _("People")))
     groups.append((_("Workspace"), own))
     return [{"title": title, "places": places} for title, places in groups if places]
 

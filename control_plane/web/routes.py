@@ -30,6 +30,8 @@ from control_plane.web.erasure import PeoplePages
 from control_plane.web.error_maps import ErrorMapPages
 from control_plane.web.exports import ExportPages
 from control_plane.web.feed import Feeds
+from control_plane.web.join import JoinPages
+from control_plane.web.joining import JoiningPages
 from control_plane.web.live import LivePages
 from control_plane.web.login import Login
 from control_plane.web.measure import Measures
@@ -50,6 +52,7 @@ from control_plane.web.templates_pages import TemplatePages
 from control_plane.web.traces import TracePages
 from control_plane.web.traffic import TrafficPages
 from control_plane.web.uploads import Uploads
+from control_plane.web.users import UserPages
 from control_plane.web.wallets import WalletPages
 from control_plane.web.workspaces import WorkspacePages
 
@@ -82,6 +85,9 @@ class Console:
             *Login(services, pages).routes,
             *Overview(services, pages, workspaces).routes,
             *workspaces.routes,
+            *JoinPages(services, pages).routes,
+            *JoiningPages(services, pages).routes,  # before /members/{id}: "joining" is no member
+            *UserPages(services, pages).routes,
             *MemberPages(services, pages).routes,
             *measures.routes,  # before /campaigns/{id}: "measure" is no campaign
             *campaigns.routes,

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.access import INSTALLATION, Action, Actor, Member, enter
 from control_plane.errors import NotFound, StoreUnavailable
@@ -25,13 +26,15 @@ from control_plane.workspaces.model import Workspace
 
 SESSION_COOKIE = "heliograph_session"
 WORKSPACE_COOKIE = "heliograph_workspace"
-PUBLIC = ("/login", "/static/", "/theme", "/favicon.ico")
+PUBLIC = ("/login", "/join", "/reset", "/static/", "/theme", "/favicon.ico")
 STOP = "/stop"
 LOGOUT = "/logout"
 STOP_PATIENCE_S = 0.3  # how long the store may take there, before what is remembered counts
 EMERGENCY = re.compile(r"/campaigns/[^/]+/(?:pause|cancel)")
 EMERGENCY_PATIENCE_S = 1.5  # and there, where the campaign's document is the better way
 UNKNOWN_PATIENCE_S = 5.0  # and before a session is turned away that nobody remembers
+SET_UP_TOTP = "/account/totp"
+WITHOUT_TOTP = (SET_UP_TOTP, f"{SET_UP_TOTP}/image", LOGOUT, STOP, "/workspace")  # stopping never waits
 WITHOUT_OWN_PASSWORD = ("/password", LOGOUT)
 
 
@@ -52,6 +55,12 @@ class Visit:
     workspace: Workspace | None
     _member: Member | None
     remembered: bool = False
+    has_totp: bool = False
+
+    @property
+    def lacks_totp(self) -> bool:
+        """One of the person's workspaces asks for codes, and they have none."""
+        return not self.has_totp and any(one.require_totp for one in self.workspaces)
 
     @property
     def member(self) -> Member:
@@ -102,28 +111,53 @@ class Sessions:
         if found is None:
             app = _to_login(request)
         elif found.actor.must_set_password and scope["path"] not in WITHOUT_OWN_PASSWORD:
-            app = _to_password(request)
+            app = _elsewhere(request, "/password", "Set your own password first.")
+        elif found.lacks_totp and scope["path"] not in WITHOUT_TOTP:
+            app = _elsewhere(request, SET_UP_TOTP, "Set up codes first: your workspace asks for them.")
         else:
             request.state.visit = found
-        await app(scope, receive, send)
+        await app(scope, receive, self._renewing(request, send))
+
+    def _renewing(self, request: Request, send: Send) -> Send:
+        """Brings the browser the new token of a session that was rotated."""
+        token: str | None = getattr(request.state, "renewed_token", None)
+        if not token:
+            return send
+        carrier = Response()
+        keep_session(carrier, self.services, token)
+
+        async def send_renewed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if not any(value.startswith(f"{SESSION_COOKIE}=") for value in headers.getlist("set-cookie")):
+                    headers.append("set-cookie", carrier.headers["set-cookie"])
+            await send(message)
+
+        return send_renewed
 
     async def _confirmed(self, request: Request, token: str) -> Visit | None:
         """By the store, as every request is."""
-        actor = await self.services.identity.actor(
+        arrival = await self.services.identity.arrive(
             token,
             address=_address(request),
             user_agent=request.headers.get("user-agent", ""),
             request_id=request.state.request_id,
+            rotate=request.url.path != STOP,  # whose answer may not wait for this one
         )
-        if actor is None:
+        if arrival is None:
             return None
+        actor = arrival.actor
+        if arrival.token:
+            request.state.renewed_token = token = arrival.token
         if actor.must_set_password:
             return Visit(self.services, actor, [], None, None)
         workspaces = await self._workspaces(request, actor)
         suspended = frozenset(workspace.id for workspace in workspaces if workspace.suspended)
         actor = msgspec.structs.replace(actor, suspended=suspended)
-        self.services.remembered.keep(token, actor, workspaces, self.services.clock())
-        return self._visit(request, actor, workspaces)
+        visit = self._visit(request, actor, workspaces, has_totp=arrival.has_totp)
+        if not visit.lacks_totp:
+            self.services.remembered.keep(token, actor, workspaces, self.services.clock())
+        return visit
 
     async def _workspaces(self, request: Request, actor: Actor) -> list[Workspace]:
         """The actor's own; for a Super Admin also the one that they opened, never all there are."""
@@ -157,17 +191,23 @@ class Sessions:
             user_agent=request.headers.get("user-agent", "")[:USER_AGENT_LIMIT],
             request_id=request.state.request_id,
         )
-        return self._visit(request, actor, known.workspaces, remembered=True)
+        return self._visit(request, actor, known.workspaces, remembered=True, has_totp=True)
 
     def _visit(
-        self, request: Request, actor: Actor, workspaces: list[Workspace], *, remembered: bool = False
+        self,
+        request: Request,
+        actor: Actor,
+        workspaces: list[Workspace],
+        *,
+        remembered: bool = False,
+        has_totp: bool = False,
     ) -> Visit:
         wanted = request.cookies.get(WORKSPACE_COOKIE)
         current = next((workspace for workspace in workspaces if str(workspace.id) == wanted), None)
         if current is None and workspaces and not actor.super_admin:
             current = workspaces[0]
         member = enter(actor, current.id) if current is not None else None
-        return Visit(self.services, actor, workspaces, current, member, remembered)
+        return Visit(self.services, actor, workspaces, current, member, remembered, has_totp)
 
 
 def _address(request: Request) -> str:
@@ -190,12 +230,13 @@ def _to_login(request: Request) -> ASGIApp:
     return go(target)
 
 
-def _to_password(request: Request) -> ASGIApp:
+def _elsewhere(request: Request, path: str, why: str) -> ASGIApp:
+    """There is something to do before all else."""
     if wants_json(request) or request.method == "PUT":
-        raise HTTPException(403, "Set your own password first.")
+        raise HTTPException(403, why)
     if is_fragment(request):
-        return Response(status_code=204, headers={"hx-redirect": "/password"})
-    return go("/password")
+        return Response(status_code=204, headers={"hx-redirect": path})
+    return go(path)
 
 
 def keep_session(response: Response, services: Services, token: str) -> None:

@@ -23,9 +23,11 @@ from control_plane.access import (
 )
 from control_plane.campaigns.model import CAMPAIGNS, Campaign
 from control_plane.erasure.model import ERASURES, Erasure
+from control_plane.errors import NotFound
 from control_plane.exports.model import EXPORTS, Export
 from control_plane.identity.model import USERS, User
 from control_plane.identity.sessions import Sessions
+from control_plane.joining.model import INVITATIONS, JOIN_REQUESTS, Invitation, JoinRequest
 from control_plane.senders.model import SENDERS, SenderRevision
 from control_plane.services import Services
 from control_plane.templates.model import SMS_TEMPLATES, SmsContent, TemplateVersion
@@ -161,6 +163,48 @@ class World:
     async def member(self, workspace_id: UUID, _author: UUID) -> str:
         return str((await self.person({workspace_id: Membership(role=Role.AUTHOR)})).id)
 
+    async def invitation(self, workspace_id: UUID, _author: UUID) -> str:
+        now, some = self.services.clock(), uuid4()
+        made = Invitation(
+            id=some,
+            workspace_id=workspace_id,
+            email=f"{some}@new.example",
+            membership=Membership(role=Role.AUTHOR),
+            token_hash=str(some),
+            invited_by="Somebody",
+            created_at=now,
+            sent_at=now,
+            expires_at=now + timedelta(days=1),
+        )
+        return str((await self.services.store.insert(INVITATIONS, made)).id)
+
+    async def request(self, workspace_id: UUID, _author: UUID) -> str:
+        who = await self.person({})
+        made = JoinRequest(
+            id=uuid4(),
+            workspace_id=workspace_id,
+            user_id=who.id,
+            email=who.email,
+            name=who.name,
+            asked_at=self.services.clock(),
+        )
+        return str((await self.services.store.insert(JOIN_REQUESTS, made)).id)
+
+    async def own_session(self, _workspace_id: UUID, person: UUID) -> str:
+        """Of the person; somebody else's where the matrix asks with another's id."""
+        now = self.services.clock()
+        try:
+            user = await self.services.store.get(USERS, person)
+        except NotFound:
+            user = await self.person({})
+        token = await self._sessions.begin(user, now, address="192.0.2.1", user_agent="test")
+        found = await self._sessions.find(token, now)
+        assert found is not None
+        return str(found.id)
+
+    async def somebody(self, _workspace_id: UUID, _author: UUID) -> str:
+        return str((await self.person({})).id)
+
     async def stop(self, workspace_id: UUID, _author: UUID) -> str:
         spec = schema.StopSpec(decision_id=uuid4(), scope="workspace", workspace_id=workspace_id)
         return str((await self.services.core.stop(spec)).stop_id)
@@ -251,6 +295,8 @@ Make = Callable[[World], Callable[[UUID, UUID], Awaitable[str]]]
 OF_A_WORKSPACE: dict[str, Make] = {
     "/campaigns/{id}": lambda world: world.campaign,
     "/moderation/{id}": lambda world: world.waiting,
+    "/members/invitations/{id}": lambda world: world.invitation,
+    "/members/requests/{id}": lambda world: world.request,
     "/members/{id}": lambda world: world.member,
     "/stop/{id}": lambda world: world.stop,
     "/senders/{id}": lambda world: world.sender,
@@ -259,9 +305,11 @@ OF_A_WORKSPACE: dict[str, Make] = {
     "/moderation/templates/{id}": lambda world: world.template_version,
     "/exports/{id}": lambda world: world.export,
     "/people-data/erasures/{id}": lambda world: world.erasure,
+    "/account/sessions/{id}": lambda world: world.own_session,
 }
 # Of the installation: the same for everybody who may.
 OF_THE_INSTALLATION: dict[str, Make] = {
+    "/users/{id}": lambda world: world.somebody,
     "/workspaces/{id}": lambda world: world.workspace,
     "/wallets/{id}": lambda world: world.workspace,
 }

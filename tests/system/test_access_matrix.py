@@ -37,6 +37,7 @@ OWN_WORK = tuple(
 OF_ANOTHER_SESSION = (
     "GET /exports/{id}/file"  # what is at hand was asked for in one: to everybody else nothing
 )
+MAKE_SUPER_ADMIN = "POST /users/{id}/super-admin"  # MANAGE_USERS is not enough: only Super Admins do
 LIFT = "POST /stop/{id}/lift"
 # Addresses that name a workspace's thing in a field, and the field.
 BY_FIELD = {
@@ -99,6 +100,8 @@ def expected(visitor: Visitor, key: str, needs: Needs, tenant: str) -> str:
     if not allowed(visitor, needs):
         of_a_workspace = not needs.anywhere and not INSTALLATION.issuperset(needs.actions)
         return "open one first" if visitor.home is None and of_a_workspace else "403"
+    if key == MAKE_SUPER_ADMIN and not visitor.user.super_admin:
+        return "403"
     if key == LIFT and visitor.suspended and tenant == "own":
         return "403"
     if key in OWN_WORK and tenant == "own work":
